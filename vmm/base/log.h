@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Logging for the whole program: levels, one line each, to standard error (never to the guest's console).
+// spdlog stands behind it; only log.cc sees its headers.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+namespace godwit::log {
+
+enum class Level { Debug, Info, Warning, Error };
+
+// Call once from main. Any thread may log before and after.
+void set_level(Level level);
+bool enabled(Level level);
+void write(Level level, std::string_view text);
+
+template <class... Args>
+void debug(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::Debug))
+        write(Level::Debug, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::Info))
+        write(Level::Info, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warning(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::Warning, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::Error, fmt::format(format, std::forward<Args>(args)...));
+}
+
+// For messages that a guest or a peer can provoke: at most `burst` lines per `period`, the rest is counted and the
+// count is told with the next line that passes. Any thread.
+class RateLimit {
+  public:
+    explicit RateLimit(std::uint32_t burst = 5, std::chrono::seconds period = std::chrono::seconds{5})
+        : burst_(burst), period_(period) {}
+
+    template <class... Args>
+    void warning(fmt::format_string<Args...> format, Args&&... args) {
+        if (const auto pass = admit(); pass.admitted) {
+            auto text = fmt::format(format, std::forward<Args>(args)...);
+            if (pass.suppressed != 0)
+                text += fmt::format(" ({} similar messages were left out)", pass.suppressed);
+            write(Level::Warning, text);
+        }
+    }
+
+  private:
+    struct Pass {
+        bool admitted;
+        std::uint64_t suppressed;
+    };
+    Pass admit();
+
+    const std::uint32_t burst_;
+    const std::chrono::seconds period_;
+    std::atomic<std::int64_t> window_start_ns_{0};
+    std::atomic<std::uint32_t> in_window_{0};
+    std::atomic<std::uint64_t> suppressed_{0};
+};
+
+} // namespace godwit::log
