@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What was written, by name: the tree behind the JSON description at the end of a stream (QEMU's "vmdesc").
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace godwit {
+
+struct RecordDescription;
+
+struct FieldDescription {
+    std::string name;
+    std::string type; // "uint32", "buffer", "struct"...
+    std::size_t size = 0;
+    std::optional<std::size_t> array_length; // all elements have this type and `size` each
+    std::optional<std::size_t> index;        // one element of an array of structs
+    std::vector<RecordDescription> structure; // one entry when type is "struct"
+};
+
+struct RecordDescription {
+    std::string name;
+    std::uint32_t version = 0;
+    std::vector<FieldDescription> fields;
+    std::vector<RecordDescription> subsections;
+};
+
+} // namespace godwit

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads state structs from received bytes. The bytes are hostile: every error names the record, the field and what is
+// wrong, and nothing outside the struct given is changed.
+#pragma once
+
+#include "migration/state/order_trace.h"
+#include "migration/state/schema.h"
+#include "migration/state/writer.h"
+#include "vmm/base/bytes.h"
+
+namespace godwit {
+
+class StateReader {
+  public:
+    // Reads on from where `in` stands. `record_name` is for error texts; `trace` may be null.
+    StateReader(ByteReader& in, std::string_view record_name, OrderTrace* trace = nullptr)
+        : in_(in), path_(record_name), trace_(trace) {}
+
+    void step(std::string_view name) {
+        if (trace_ != nullptr)
+            trace_->step(name);
+    }
+    ByteReader& bytes() { return in_; }
+
+    // All fields of a struct, then its subsections, then its validation. `version` is the record's.
+    template <HasSchema S>
+    Status fields(S& state, std::uint32_t version = Schema<S>::version) {
+        Status status;
+        std::apply([&](const auto&... field) { (void)((status = read_field(state, field, version)).ok() && ...); },
+                   Schema<S>::fields);
+        TRY(std::move(status));
+        TRY(read_subsections(state));
+        return within(validate_state(state));
+    }
+
+    template <HasSchema S>
+    Status structure(std::string_view name, S& state) {
+        const Trail trail{*this, name};
+        return fields(state);
+    }
+
+    template <std::integral T>
+    Status value(std::string_view name, T& number) {
+        const Trail trail{*this, name};
+        return get(number);
+    }
+
+    // Precondition: `count` was bounded by the caller.
+    Status buffer(std::string_view name, std::span<std::byte> out) {
+        const Trail trail{*this, name};
+        auto taken = in_.take(out.size());
+        if (!taken.ok())
+            return within(std::move(taken).error());
+        std::memcpy(out.data(), taken->data(), out.size());
+        return {};
+    }
+
+    // For records that code composes: the name and version of the subsection that follows, if one that belongs to
+    // `record` does; the reader then stands at its fields.
+    struct SubsectionHeader {
+        std::string name;
+        std::uint32_t version;
+    };
+    Result<std::optional<SubsectionHeader>> next_subsection(std::string_view record) {
+        const auto head = in_.peek(2);
+        if (head.empty() || static_cast<std::uint8_t>(head[0]) != kSubsectionMark)
+            return std::optional<SubsectionHeader>{};
+        const auto length = static_cast<std::size_t>(head[1]);
+        const auto all = in_.peek(2 + length);
+        if (length < record.size() + 1 || all.empty())
+            return std::optional<SubsectionHeader>{};
+        const std::string_view name{reinterpret_cast<const char*>(all.data()) + 2, length};
+        if (!name.starts_with(record))
+            return std::optional<SubsectionHeader>{}; // it belongs to the record around this one
+        std::string copy{name};
+        TRY(within(in_.take(2 + length)));
+        const auto version = TRY(within(in_.be<std::uint32_t>()));
+        return std::optional<SubsectionHeader>{SubsectionHeader{std::move(copy), version}};
+    }
+
+    // Adds the trail to an error made by the caller's own checks.
+    template <class T>
+    Result<T> within(Result<T> result) const {
+        if (result.ok())
+            return result;
+        Error inner = std::move(result).error();
+        return std::move(inner).in(path_);
+    }
+    Status within(Error inner) const { return std::move(inner).in(path_); }
+
+    // Names what is being read, for error texts, as long as it lives.
+    class Trail {
+      public:
+        Trail(StateReader& reader, std::string_view name) : reader_(reader), length_(reader.path_.size()) {
+            reader_.path_ += '.';
+            reader_.path_ += name;
+        }
+        ~Trail() { reader_.path_.resize(length_); }
+        Trail(const Trail&) = delete;
+        Trail& operator=(const Trail&) = delete;
+
+      private:
+        StateReader& reader_;
+        std::size_t length_;
+    };
+
+  private:
+    template <std::integral T>
+    Status get(T& number) {
+        if constexpr (std::is_same_v<T, bool>) {
+            const auto raw = TRY(within(in_.be<std::uint8_t>()));
+            if (raw > 1)
+                return within(corrupt("{} is not a truth value", raw));
+            number = raw != 0;
+        } else {
+            number = static_cast<T>(TRY(within(in_.be<std::make_unsigned_t<T>>())));
+        }
+        return {};
+    }
+
+    template <class S, class M>
+    Status read_field(S& state, const Field<S, M>& field, std::uint32_t version) {
+        if (field.since > version || (field.present != nullptr && !field.present(state)))
+            return {};
+        if constexpr (is_bounded_bytes<M>)
+            return read_bounded(field.name, state.*(field.at), field.length(state));
+        else
+            return read_member(field.name, state.*(field.at));
+    }
+    template <class S, class M>
+    Status read_field(S& state, const EqualField<S, M>& field, std::uint32_t) {
+        M received{};
+        TRY(read_member(field.name, received));
+        if (received != state.*(field.at)) {
+            const Trail trail{*this, field.name};
+            return within(error(ErrorCode::Incompatible, "{} here, {} in the stream", state.*(field.at), received));
+        }
+        return {};
+    }
+    template <class S, class M>
+    Status read_field(S&, const Transient<S, M>&, std::uint32_t) {
+        return {};
+    }
+    template <class S>
+    Status read_field(S&, const Unused& unused, std::uint32_t version) {
+        if (unused.since > version)
+            return {};
+        const Trail trail{*this, unused.name};
+        TRY(within(in_.take(unused.bytes)));
+        return {};
+    }
+
+    template <class M>
+    Status read_member(std::string_view name, M& member) {
+        if constexpr (std::integral<M>)
+            return value(name, member);
+        else if constexpr (is_byte_buffer<M>)
+            return buffer(name, member);
+        else if constexpr (is_std_array<M>) {
+            for (std::size_t i = 0; i < member.size(); ++i)
+                TRY(read_member(name, member[i]));
+            return {};
+        } else
+            return structure(name, member);
+    }
+
+    template <std::size_t Max>
+    Status read_bounded(std::string_view name, BoundedBytes<Max>& member, std::size_t length) {
+        if (length > Max) {
+            const Trail trail{*this, name};
+            return within(corrupt("{} bytes, at most {} can be", length, Max));
+        }
+        member.bytes.resize(length);
+        return buffer(name, member.bytes);
+    }
+
+    template <class S>
+    Status read_subsections(S& state) {
+        for (;;) {
+            const auto header = TRY(next_subsection(Schema<S>::name));
+            if (!header.has_value())
+                return {};
+            bool known = false;
+            Status status;
+            std::apply([&](const auto&... sub) { (read_if_named(state.*(sub.at), *header, known, status), ...); },
+                       subsections_of<S>());
+            TRY(std::move(status));
+            if (!known)
+                return within(error(ErrorCode::Incompatible, "unknown subsection '{}'", header->name));
+        }
+    }
+
+    template <class Sub>
+    void read_if_named(std::optional<Sub>& sub, const SubsectionHeader& header, bool& known, Status& status) {
+        if (known || header.name != Schema<Sub>::name)
+            return;
+        known = true;
+        if (header.version > Schema<Sub>::version) {
+            status = within(error(ErrorCode::Incompatible, "subsection '{}' has version {}, up to {} is known here",
+                                  header.name, header.version, Schema<Sub>::version));
+            return;
+        }
+        const Trail trail{*this, header.name};
+        status = fields(sub.emplace(), header.version);
+    }
+
+    ByteReader& in_;
+    std::string path_;
+    OrderTrace* trace_;
+};
+
+} // namespace godwit
