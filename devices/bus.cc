@@ -7,13 +7,13 @@ namespace godwit {
 
 Status Bus::map(std::uint64_t base, std::uint64_t length, BusDevice& device) {
     if (length == 0 || base + (length - 1) < base)
-        return error(ErrorCode::Internal, "{} bus: range {:#x}+{:#x} of {} is empty or wraps", name_, base, length,
-                     device.name());
+        return error(ErrorCode::Internal, "{} bus: range {:#x}+{:#x} of {} is empty or wraps", name_, base,
+                     length, device.name());
     const std::unique_lock lock{mutex_};
     auto next = ranges_.upper_bound(base);
     const auto refuse = [&](std::uint64_t other_base, const Range& other) {
-        return error(ErrorCode::Internal, "{} bus: {:#x}+{:#x} of {} overlaps {:#x}+{:#x} of {}", name_, base, length,
-                     device.name(), other_base, other.length, other.device->name());
+        return error(ErrorCode::Internal, "{} bus: {:#x}+{:#x} of {} overlaps {:#x}+{:#x} of {}", name_, base,
+                     length, device.name(), other_base, other.length, other.device->name());
     };
     if (next != ranges_.end() && next->first - base < length)
         return refuse(next->first, next->second);
@@ -42,8 +42,8 @@ const Bus::Range* Bus::find(std::uint64_t address, std::size_t size, std::uint64
     return &range;
 }
 
-// The device is called without the lock: its handler may remap BARs. Devices live as long as the machine, so a range
-// that is unmapped meanwhile only means that the access came first.
+// The device is called without the lock: its handler may remap BARs. Devices live as long as the machine, so
+// a range that is unmapped meanwhile only means that the access came first.
 bool Bus::read(std::uint64_t address, std::span<std::byte> data) const {
     std::uint64_t offset = 0;
     BusDevice* device = nullptr;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the board knows of a device's registers: an offset and bytes. The same contract serves port I/O, MMIO and PCI
-// BARs; one device may be mapped at several ranges.
+// What the board knows of a device's registers: an offset and bytes. The same contract serves port I/O, MMIO
+// and PCI BARs; one device may be mapped at several ranges.
 #pragma once
 
 #include "vmm/base/result.h"
@@ -22,8 +22,8 @@ class BusDevice {
   public:
     virtual ~BusDevice() = default;
     virtual std::string_view name() const = 0;
-    // `data` holds 1 to 8 bytes (1, 2 or 4 on the port bus), little-endian. offset + data.size() lies inside the range
-    // that was mapped. An access that the device does not know reads as zeros and writes nothing.
+    // `data` holds 1 to 8 bytes (1, 2 or 4 on the port bus), little-endian. offset + data.size() lies inside
+    // the range that was mapped. An access that the device does not know reads as zeros and writes nothing.
     virtual void read(std::uint64_t offset, std::span<std::byte> data) = 0;
     virtual void write(std::uint64_t offset, std::span<const std::byte> data) = 0;
 };
@@ -33,7 +33,8 @@ class Bus {
   public:
     explicit Bus(std::string name) : name_(std::move(name)) {}
 
-    // Refuses a range that is empty, wraps or overlaps another one, naming both. The device must outlive the mapping.
+    // Refuses a range that is empty, wraps or overlaps another one, naming both. The device must outlive the
+    // mapping.
     Status map(std::uint64_t base, std::uint64_t length, BusDevice& device);
     void unmap(std::uint64_t base);
 

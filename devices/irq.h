@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What devices and transports know of the interrupt controllers and of doorbells. vmm/kvm implements these on irqfd,
-// ioeventfd and GSI routing; unit tests implement them by counting.
+// What devices and transports know of the interrupt controllers and of doorbells. vmm/kvm implements these on
+// irqfd, ioeventfd and GSI routing; unit tests implement them by counting.
 #pragma once
 
 #include "vmm/base/address.h"
@@ -53,8 +53,8 @@ class DoorbellRegistry {
   public:
     virtual ~DoorbellRegistry() = default;
     // width: 1, 2, 4 or 8 bytes, 0 for any. With `match`, only writes of that value count.
-    virtual Result<std::unique_ptr<Doorbell>> add_mmio(Gpa address, std::uint32_t width,
-                                                       std::optional<std::uint64_t> match, const EventFd& event) = 0;
+    virtual Result<std::unique_ptr<Doorbell>>
+    add_mmio(Gpa address, std::uint32_t width, std::optional<std::uint64_t> match, const EventFd& event) = 0;
 };
 
 } // namespace godwit

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Carries register accesses from a vCPU's thread to the loop, so that a device has one owning thread and no locks.
-// Set-up registers only: the fast paths are doorbells and irqfds.
+// Carries register accesses from a vCPU's thread to the loop, so that a device has one owning thread and no
+// locks. Set-up registers only: the fast paths are doorbells and irqfds.
 #pragma once
 
 #include "devices/bus.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The steps of saving and loading, recorded as they happen: "0000:00:01.0/virtio-blk: transport.save_config". Tests
-// compare it with the documented order; the inspector and the timeline show it.
+// The steps of saving and loading, recorded as they happen: "0000:00:01.0/virtio-blk: transport.save_config".
+// Tests compare it with the documented order; the inspector and the timeline show it.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads state structs from received bytes. The bytes are hostile: every error names the record, the field and what is
-// wrong, and nothing outside the struct given is changed.
+// Reads state structs from received bytes. The bytes are hostile: every error names the record, the field and
+// what is wrong, and nothing outside the struct given is changed.
 #pragma once
 
 #include "migration/state/order_trace.h"
@@ -27,8 +27,9 @@ class StateReader {
     template <HasSchema S>
     Status fields(S& state, std::uint32_t version = Schema<S>::version) {
         Status status;
-        std::apply([&](const auto&... field) { (void)((status = read_field(state, field, version)).ok() && ...); },
-                   Schema<S>::fields);
+        std::apply(
+            [&](const auto&... field) { (void)((status = read_field(state, field, version)).ok() && ...); },
+            Schema<S>::fields);
         TRY(std::move(status));
         TRY(read_subsections(state));
         return within(validate_state(state));
@@ -56,8 +57,8 @@ class StateReader {
         return {};
     }
 
-    // For records that code composes: the name and version of the subsection that follows, if one that belongs to
-    // `record` does; the reader then stands at its fields.
+    // For records that code composes: the name and version of the subsection that follows, if one that
+    // belongs to `record` does; the reader then stands at its fields.
     struct SubsectionHeader {
         std::string name;
         std::uint32_t version;
@@ -134,7 +135,8 @@ class StateReader {
         TRY(read_member(field.name, received));
         if (received != state.*(field.at)) {
             const Trail trail{*this, field.name};
-            return within(error(ErrorCode::Incompatible, "{} here, {} in the stream", state.*(field.at), received));
+            return within(
+                error(ErrorCode::Incompatible, "{} here, {} in the stream", state.*(field.at), received));
         }
         return {};
     }
@@ -183,8 +185,9 @@ class StateReader {
                 return {};
             bool known = false;
             Status status;
-            std::apply([&](const auto&... sub) { (read_if_named(state.*(sub.at), *header, known, status), ...); },
-                       subsections_of<S>());
+            std::apply(
+                [&](const auto&... sub) { (read_if_named(state.*(sub.at), *header, known, status), ...); },
+                subsections_of<S>());
             TRY(std::move(status));
             if (!known)
                 return within(error(ErrorCode::Incompatible, "unknown subsection '{}'", header->name));
@@ -197,8 +200,9 @@ class StateReader {
             return;
         known = true;
         if (header.version > Schema<Sub>::version) {
-            status = within(error(ErrorCode::Incompatible, "subsection '{}' has version {}, up to {} is known here",
-                                  header.name, header.version, Schema<Sub>::version));
+            status = within(error(ErrorCode::Incompatible,
+                                  "subsection '{}' has version {}, up to {} is known here", header.name,
+                                  header.version, Schema<Sub>::version));
             return;
         }
         const Trail trail{*this, header.name};

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state schema: one constexpr table per state struct. The writer, the reader, the JSON description, the dump and
-// the tests are visitors over that one table; a member that the table forgets does not compile.
+// The state schema: one constexpr table per state struct. The writer, the reader, the JSON description, the
+// dump and the tests are visitors over that one table; a member that the table forgets does not compile.
 //
-//     struct TimerState { std::int64_t ticks = 0; std::int64_t clock = 0; std::optional<IcountState> icount; };
-//     template <> struct Schema<TimerState> {
+//     struct TimerState { std::int64_t ticks = 0; std::int64_t clock = 0; std::optional<IcountState> icount;
+//     }; template <> struct Schema<TimerState> {
 //         static constexpr std::string_view name = "timer";
 //         static constexpr std::uint32_t version = 2, minimum_version = 1;
-//         static constexpr std::tuple fields{Field{"cpu_ticks_offset", &TimerState::ticks}, Unused{"unused", 8},
+//         static constexpr std::tuple fields{Field{"cpu_ticks_offset", &TimerState::ticks}, Unused{"unused",
+//         8},
 //                                            Field{"cpu_clock_offset", &TimerState::clock}};
-//         static constexpr std::tuple subsections{Subsection{&TimerState::icount}};   // absent when it has none
-//         static Status validate(const TimerState&);                                  // absent when anything goes
+//         static constexpr std::tuple subsections{Subsection{&TimerState::icount}};   // absent when it has
+//         none static Status validate(const TimerState&);                                  // absent when
+//         anything goes
 //     };
 //     static_assert(schema_is_complete<TimerState>());
 //
-// Members may be: unsigned and signed integers, bool, another struct with a Schema, std::array of those, BoundedBytes
-// (a buffer whose length another field gives), and std::optional<Sub> for subsections. On the wire all integers are
-// big-endian and nothing is aligned: QEMU's VMState encoding (docs/state-stream.md).
+// Members may be: unsigned and signed integers, bool, another struct with a Schema, std::array of those,
+// BoundedBytes (a buffer whose length another field gives), and std::optional<Sub> for subsections. On the
+// wire all integers are big-endian and nothing is aligned: QEMU's VMState encoding (docs/state-stream.md).
 #pragma once
 
 #include "vmm/base/result.h"
@@ -41,7 +43,8 @@ concept HasSchema = requires {
     Schema<S>::fields;
 };
 
-// Raw bytes with a fixed maximum; the count comes from the field's `length` function, never from the wire alone.
+// Raw bytes with a fixed maximum; the count comes from the field's `length` function, never from the wire
+// alone.
 template <std::size_t Max>
 struct BoundedBytes {
     static constexpr std::size_t kMaximum = Max;
@@ -85,7 +88,8 @@ Field(std::string_view, M S::*, std::uint32_t, bool (*)(const S&)) -> Field<S, M
 template <class S, class M>
 Field(std::string_view, M S::*, std::uint32_t, bool (*)(const S&), std::size_t (*)(const S&)) -> Field<S, M>;
 
-// An integer whose loaded value must equal the local one (QEMU's *_EQUAL): loading compares instead of storing.
+// An integer whose loaded value must equal the local one (QEMU's *_EQUAL): loading compares instead of
+// storing.
 template <class S, class M>
 struct EqualField {
     std::string_view name;
@@ -128,7 +132,9 @@ struct Anything {
 
 template <class S, std::size_t... I>
 constexpr bool constructible_from(std::index_sequence<I...>) {
-    return requires { S{(static_cast<void>(I), Anything{})...}; };
+    return requires {
+        S{(static_cast<void>(I), Anything{})...};
+    };
 }
 
 template <class S, std::size_t N = 0>
@@ -156,7 +162,8 @@ template <class S>
 constexpr bool schema_is_complete() {
     constexpr std::size_t in_fields = std::apply(
         [](const auto&... f) {
-            return (std::size_t{0} + ... + std::size_t{schema_detail::names_member<std::decay_t<decltype(f)>>});
+            return (std::size_t{0} + ... +
+                    std::size_t{schema_detail::names_member<std::decay_t<decltype(f)>>});
         },
         Schema<S>::fields);
     constexpr std::size_t in_subsections = std::tuple_size_v<decltype(subsections_of<S>())>;

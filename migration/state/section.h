@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the machine hands to the migration: an ordered list of sections, each a record of the state stream. Loading is
-// parse, validate, then commit: nothing of the running machine changes before every section has been validated.
+// What the machine hands to the migration: an ordered list of sections, each a record of the state stream.
+// Loading is parse, validate, then commit: nothing of the running machine changes before every section has
+// been validated.
 #pragma once
 
 #include "migration/state/reader.h"
@@ -17,7 +18,7 @@ struct SectionId {
     std::uint32_t instance = 0; // vCPU index for "cpu", 0 for nearly all others
     std::uint32_t version = 1;
     std::uint32_t minimum_version = 1;
-    std::string record;         // QEMU's vmsd name, without the device path: "virtio-blk"
+    std::string record; // QEMU's vmsd name, without the device path: "virtio-blk"
 };
 
 class StateSection {

@@ -97,10 +97,10 @@ Status load(std::span<const std::byte> bytes, Outer& out, std::uint32_t version 
 
 TEST_CASE("a record has the wire form that the table says", "[state]") {
     const auto bytes = saved(sample());
-    const std::uint8_t expected[] = {2,    0, 0, 0xff, 0xff, 0xff, 0xfe, 0x12, 0x34, 0x56, 0x78, 1,    2,    3,
-                                     0,    7, 1, 0,    8,    0,    0xaa, 0xbb, 0,    0,    0,    0,    0,    0,
-                                     0,    5, 5, 11,   'o',  'u',  't',  'e',  'r',  '/',  'e',  'x',  't',  'r',
-                                     'a',  0, 0, 0,    1,    0xde, 0xad, 0xbe, 0xef};
+    const std::uint8_t expected[] = {2,   0,   0,   0xff, 0xff, 0xff, 0xfe, 0x12, 0x34, 0x56, 0x78, 1,   2,
+                                     3,   0,   7,   1,    0,    8,    0,    0xaa, 0xbb, 0,    0,    0,   0,
+                                     0,   0,   0,   5,    5,    11,   'o',  'u',  't',  'e',  'r',  '/', 'e',
+                                     'x', 't', 'r', 'a',  0,    0,    0,    1,    0xde, 0xad, 0xbe, 0xef};
     REQUIRE(bytes.size() == sizeof expected);
     REQUIRE(std::memcmp(bytes.data(), expected, sizeof expected) == 0);
 }
@@ -144,7 +144,8 @@ TEST_CASE("errors name the field", "[state]") {
     SECTION("an unknown subsection") {
         bytes[42] = std::byte{'x'};
         Outer loaded;
-        REQUIRE(load(bytes, loaded).error().text.find("unknown subsection 'outer/extrx") != std::string::npos);
+        REQUIRE(load(bytes, loaded).error().text.find("unknown subsection 'outer/extrx") !=
+                std::string::npos);
     }
 }
 

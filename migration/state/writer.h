@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writes state structs in wire form and describes them at the same time. A section's body is one StateWriter's output.
+// Writes state structs in wire form and describes them at the same time. A section's body is one
+// StateWriter's output.
 #pragma once
 
 #include "migration/state/description.h"
@@ -27,7 +28,8 @@ constexpr std::string_view wire_type() {
 class StateWriter {
   public:
     // `trace` may be null; it must outlive the writer.
-    StateWriter(std::string_view record_name, std::uint32_t version, OrderTrace* trace = nullptr) : trace_(trace) {
+    StateWriter(std::string_view record_name, std::uint32_t version, OrderTrace* trace = nullptr)
+        : trace_(trace) {
         root_.name = record_name;
         root_.version = version;
     }
@@ -44,7 +46,8 @@ class StateWriter {
     template <HasSchema S>
     void fields(const S& state) {
         std::apply([&](const auto&... field) { (write_field(state, field), ...); }, Schema<S>::fields);
-        std::apply([&](const auto&... sub) { (write_subsection(state.*(sub.at)), ...); }, subsections_of<S>());
+        std::apply([&](const auto&... sub) { (write_subsection(state.*(sub.at)), ...); },
+                   subsections_of<S>());
     }
 
     // The same as a named nested struct.
@@ -66,8 +69,8 @@ class StateWriter {
         current().fields.push_back({std::string{name}, "buffer", bytes.size(), {}, {}, {}});
     }
 
-    // For records that code composes from several parts (the virtio core): what is written until end() belongs to a
-    // nested struct, or to a subsection whose header is written here.
+    // For records that code composes from several parts (the virtio core): what is written until end()
+    // belongs to a nested struct, or to a subsection whose header is written here.
     struct Nesting {
         std::size_t start;
         bool subsection;
@@ -106,7 +109,8 @@ class StateWriter {
     RecordDescription& current() {
         RecordDescription* record = &root_;
         for (const Step step : path_)
-            record = step.subsection ? &record->subsections[step.index] : &record->fields[step.index].structure[0];
+            record =
+                step.subsection ? &record->subsections[step.index] : &record->fields[step.index].structure[0];
         return *record;
     }
 
@@ -154,7 +158,8 @@ class StateWriter {
         if constexpr (std::integral<T>) {
             for (const T element : elements)
                 put(element);
-            current().fields.push_back({std::string{name}, std::string{wire_type<T>()}, sizeof(T), N, {}, {}});
+            current().fields.push_back(
+                {std::string{name}, std::string{wire_type<T>()}, sizeof(T), N, {}, {}});
         } else if constexpr (is_std_array<T>) {
             for (std::size_t i = 0; i < N; ++i)
                 write_array(fmt::format("{}[{}]", name, i), elements[i]);

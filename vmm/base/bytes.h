@@ -59,7 +59,8 @@ void store_be(std::span<std::byte> bytes, T value) {
     store_le(bytes, to_be(value));
 }
 
-// Cursor over received bytes. Every read is bounded; the error says how many bytes were missing at which offset.
+// Cursor over received bytes. Every read is bounded; the error says how many bytes were missing at which
+// offset.
 class ByteReader {
   public:
     explicit ByteReader(std::span<const std::byte> bytes) : bytes_(bytes) {}

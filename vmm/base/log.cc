@@ -33,9 +33,13 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 } // namespace
 
-void set_level(Level level) { logger().set_level(to_spdlog(level)); }
+void set_level(Level level) {
+    logger().set_level(to_spdlog(level));
+}
 
-bool enabled(Level level) { return logger().should_log(to_spdlog(level)); }
+bool enabled(Level level) {
+    return logger().should_log(to_spdlog(level));
+}
 
 void write(Level level, std::string_view text) {
     logger().log(to_spdlog(level), spdlog::string_view_t{text.data(), text.size()});

@@ -39,8 +39,8 @@ void error(fmt::format_string<Args...> format, Args&&... args) {
     write(Level::Error, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// For messages that a guest or a peer can provoke: at most `burst` lines per `period`, the rest is counted and the
-// count is told with the next line that passes. Any thread.
+// For messages that a guest or a peer can provoke: at most `burst` lines per `period`, the rest is counted
+// and the count is told with the next line that passes. Any thread.
 class RateLimit {
   public:
     explicit RateLimit(std::uint32_t burst = 5, std::chrono::seconds period = std::chrono::seconds{5})

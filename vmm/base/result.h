@@ -21,17 +21,17 @@ namespace godwit {
 
 // What a caller can do about an error. The CLI maps these to documented exit codes.
 enum class ErrorCode {
-    Internal,      // our own mistake
-    InvalidInput,  // the user's input: option, file content, command
-    System,        // a system call failed
-    NoDevice,      // a host resource is missing or not permitted (/dev/kvm, tap, image)
-    Guest,         // the guest did something that ends it
-    Protocol,      // the migration peer sent something that it must not send
-    Corrupt,       // a checksum or a bound in received or stored state does not hold
-    Incompatible,  // the two sides of a migration do not fit
-    Disconnected,  // the migration peer is gone
-    Cancelled,     // somebody asked for it
-    InDoubt,       // the handover's outcome is not known
+    Internal,     // our own mistake
+    InvalidInput, // the user's input: option, file content, command
+    System,       // a system call failed
+    NoDevice,     // a host resource is missing or not permitted (/dev/kvm, tap, image)
+    Guest,        // the guest did something that ends it
+    Protocol,     // the migration peer sent something that it must not send
+    Corrupt,      // a checksum or a bound in received or stored state does not hold
+    Incompatible, // the two sides of a migration do not fit
+    Disconnected, // the migration peer is gone
+    Cancelled,    // somebody asked for it
+    InDoubt,      // the handover's outcome is not known
 };
 
 std::string_view to_string(ErrorCode code);
@@ -76,9 +76,10 @@ class [[nodiscard]] Result {
     Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
     // Derived-to-base and similar: a Result<unique_ptr<Base>> from a unique_ptr<Derived>.
     template <class U>
-        requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
-                 !std::is_same_v<std::remove_cvref_t<U>, Error> && !std::is_same_v<std::remove_cvref_t<U>, Result>)
-    Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+    requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
+             !std::is_same_v<std::remove_cvref_t<U>, Error> &&
+             !std::is_same_v<std::remove_cvref_t<U>, Result>) Result(U&& value)
+        : state_(std::in_place_index<0>, std::forward<U>(value)) {}
 
     bool ok() const { return state_.index() == 0; }
     explicit operator bool() const { return ok(); }

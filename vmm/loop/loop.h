@@ -7,8 +7,8 @@
 //     loop->call([&] { ... });       // from another thread: runs on the loop's thread, waits for the result
 //     loop->quit();
 //
-// Requests are collected and submitted once per turn. A buffer lent to an Operation belongs to it until completed() is
-// called, cancelled or not.
+// Requests are collected and submitted once per turn. A buffer lent to an Operation belongs to it until
+// completed() is called, cancelled or not.
 #pragma once
 
 #include "vmm/base/fd.h"
@@ -44,7 +44,8 @@ class FixedFile {
     std::uint32_t slot_ = 0;
 };
 
-// Work handed to the kernel. Must not be destroyed, nor its buffers touched, between submission and completed().
+// Work handed to the kernel. Must not be destroyed, nor its buffers touched, between submission and
+// completed().
 class Operation {
   public:
     virtual ~Operation() = default;
@@ -110,21 +111,25 @@ class Loop {
 
     void run();
 
-    // Calls `ready` each time that one of `events` (EPOLLIN, EPOLLOUT...) newly holds. The callback must read (or
-    // write) until EAGAIN. It gets the events that hold.
-    Result<std::unique_ptr<Watch>> watch(int fd, std::uint32_t events, std::function<void(std::uint32_t)> ready);
+    // Calls `ready` each time that one of `events` (EPOLLIN, EPOLLOUT...) newly holds. The callback must read
+    // (or write) until EAGAIN. It gets the events that hold.
+    Result<std::unique_ptr<Watch>> watch(int fd, std::uint32_t events,
+                                         std::function<void(std::uint32_t)> ready);
     std::unique_ptr<Timer> timer(std::function<void()> expired);
 
     Result<FixedFile> register_file(const Fd& fd);
     // The vectors must stay valid until completed().
-    void read(Operation& operation, const FixedFile& file, std::span<const iovec> buffers, std::uint64_t offset);
-    void write(Operation& operation, const FixedFile& file, std::span<const iovec> buffers, std::uint64_t offset);
+    void read(Operation& operation, const FixedFile& file, std::span<const iovec> buffers,
+              std::uint64_t offset);
+    void write(Operation& operation, const FixedFile& file, std::span<const iovec> buffers,
+               std::uint64_t offset);
     void fdatasync(Operation& operation, const FixedFile& file);
-    void fallocate(Operation& operation, const FixedFile& file, int mode, std::uint64_t offset, std::uint64_t length);
+    void fallocate(Operation& operation, const FixedFile& file, int mode, std::uint64_t offset,
+                   std::uint64_t length);
 
-    // Waits until the gate is empty. Meanwhile only completions of operations are delivered; callbacks of watches,
-    // timers and posted work wait until the outer turn goes on, in their order. An error names how many were left
-    // after `limit`.
+    // Waits until the gate is empty. Meanwhile only completions of operations are delivered; callbacks of
+    // watches, timers and posted work wait until the outer turn goes on, in their order. An error names how
+    // many were left after `limit`.
     Status drain(const Gate& gate, std::chrono::seconds limit);
 
   private:

@@ -13,7 +13,9 @@ void DirtyMap::start() {
     on_.store(true);
 }
 
-void DirtyMap::stop() { on_.store(false); }
+void DirtyMap::stop() {
+    on_.store(false);
+}
 
 void DirtyMap::mark(RamOffset offset, std::uint64_t length) {
     // Sequentially consistent, so that a write which start() did not see is ordered before the first harvest.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pages that the VMM itself has written. KVM's dirty log sees only the guest's own writes; a migration sends the union
-// of both.
+// Pages that the VMM itself has written. KVM's dirty log sees only the guest's own writes; a migration sends
+// the union of both.
 #pragma once
 
 #include "vmm/base/address.h"

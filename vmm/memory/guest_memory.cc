@@ -18,7 +18,9 @@ void GuestReadSlice::copy_out(std::size_t offset, std::span<std::byte> out) cons
     std::memcpy(out.data(), data_ + offset, out.size());
 }
 
-void GuestWriteSlice::wrote(std::size_t count) const { dirty_->mark(offset_, count); }
+void GuestWriteSlice::wrote(std::size_t count) const {
+    dirty_->mark(offset_, count);
+}
 
 void GuestWriteSlice::copy_in(std::size_t offset, std::span<const std::byte> bytes) const {
     std::memcpy(data_ + offset, bytes.data(), bytes.size());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Guest RAM: one block, seen by the guest in up to two pieces around the hole below 4 GiB, reached only through
-// bounds-checked copies and slices. Whatever writes to it goes through here, so that every page that the VMM changes is
-// in the dirty map.
+// Guest RAM: one block, seen by the guest in up to two pieces around the hole below 4 GiB, reached only
+// through bounds-checked copies and slices. Whatever writes to it goes through here, so that every page that
+// the VMM changes is in the dirty map.
 #pragma once
 
 #include "vmm/base/address.h"
@@ -22,8 +22,8 @@ namespace godwit {
 
 class GuestMemory;
 
-// A range of guest RAM that a device may read, checked once. The guest may change the bytes at any time: copy them
-// before looking at them twice.
+// A range of guest RAM that a device may read, checked once. The guest may change the bytes at any time: copy
+// them before looking at them twice.
 class GuestReadSlice {
   public:
     std::size_t size() const { return size_; }
@@ -43,8 +43,8 @@ class GuestReadSlice {
 class GuestWriteSlice {
   public:
     std::size_t size() const { return size_; }
-    // For system calls that write to memory. Afterwards wrote() must be called, also when the call failed (then with
-    // the whole size: how far the kernel came is not known).
+    // For system calls that write to memory. Afterwards wrote() must be called, also when the call failed
+    // (then with the whole size: how far the kernel came is not known).
     std::byte* for_kernel() const { return data_; }
     // Marks the first `count` bytes dirty. Precondition: count <= size().
     void wrote(std::size_t count) const;
@@ -85,15 +85,14 @@ class GuestMemory {
     Status write(Gpa gpa, std::span<const std::byte> bytes);
 
     template <class T>
-        requires std::is_trivially_copyable_v<T>
-    Result<T> read(Gpa gpa) const {
+    requires std::is_trivially_copyable_v<T> Result<T> read(Gpa gpa)
+    const {
         T value;
         TRY(read(gpa, std::as_writable_bytes(std::span{&value, 1})));
         return value;
     }
     template <class T>
-        requires std::is_trivially_copyable_v<T>
-    Status write(Gpa gpa, const T& value) {
+    requires std::is_trivially_copyable_v<T> Status write(Gpa gpa, const T& value) {
         return write(gpa, std::as_bytes(std::span{&value, 1}));
     }
 
@@ -122,10 +121,12 @@ class GuestMemory {
     Result<GuestReadSlice> readable(Gpa gpa, std::uint64_t length) const;
     Result<GuestWriteSlice> writable(Gpa gpa, std::uint64_t length);
 
-    // The whole block, for KVM's memory slots and for the RAM transfer, which keep their own account of dirty pages.
+    // The whole block, for KVM's memory slots and for the RAM transfer, which keep their own account of dirty
+    // pages.
     std::byte* host(RamOffset offset) const { return mapping_.data() + offset.value; }
 
-    // Gives every page back to the host; the guest would read zeros. Precondition: nothing runs or is in flight.
+    // Gives every page back to the host; the guest would read zeros. Precondition: nothing runs or is in
+    // flight.
     Status discard_all();
 
     DirtyMap& dirty() { return dirty_; }

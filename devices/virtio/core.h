@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The virtio core: feature negotiation, device status, queue set-up, configuration access and the common
+// state, once for every device and every transport. Virtio 1.2 sections 2 and 3. A transport decodes what the
+// driver does into these calls and owns nothing of it. Threads: loop only, except where said.
+#pragma once
+
+#include "devices/virtio/device.h"
+#include "devices/virtio/queue.h"
+#include "devices/virtio/spec.h"
+#include "devices/virtio/transport.h"
+#include "migration/state/section.h"
+#include "vmm/base/log.h"
+#include "vmm/memory/guest_memory.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace godwit::virtio {
+
+// What the driver wrote for one queue before it enabled it.
+struct QueueSetup {
+    std::uint16_t size = 0; // starts at the device's maximum
+    bool enabled = false;
+    QueueAddresses addresses;
+};
+
+class Core final : public StateSection, private DeviceHost {
+  public:
+    // Device and memory outlive the core.
+    Core(Device& device, GuestMemory& memory);
+    ~Core() override;
+    // Before the guest runs. The transport outlives the core's use of it.
+    void attach(Transport& transport) { transport_ = &transport; }
+
+    const Device& device() const { return device_; }
+    const DeviceTraits& traits() const { return device_.traits(); }
+
+    // ---- what the driver does, through a transport
+
+    std::uint64_t offered_features() const;
+    std::uint64_t driver_features() const { return driver_features_; }
+    // Ignored once FEATURES_OK is set (section 3.1.1).
+    void set_driver_features(std::uint64_t features);
+
+    std::uint8_t status() const { return status_; }
+    // Zero resets. Setting FEATURES_OK checks the features, DRIVER_OK starts the device.
+    void set_status(std::uint8_t status);
+
+    std::uint16_t queue_count() const { return static_cast<std::uint16_t>(queues_.size()); }
+    // Nothing for an index that the device does not have.
+    const QueueSetup* queue(std::uint16_t index) const;
+    std::uint16_t max_queue_size(std::uint16_t index) const;
+    // The three are ignored for an unknown or enabled queue; a size that is not a power of two up to the
+    // maximum is ignored as well.
+    void set_queue_size(std::uint16_t index, std::uint16_t size);
+    void set_queue_addresses(std::uint16_t index, const QueueAddresses& addresses);
+    void enable_queue(std::uint16_t index);
+    // VIRTIO_F_RING_RESET (section 2.6.1).
+    void reset_queue(std::uint16_t index);
+
+    // Out of range reads as zeros, writes nothing.
+    void read_config(std::uint32_t offset, std::span<std::byte> out);
+    void write_config(std::uint32_t offset, std::span<const std::byte> data);
+    std::uint8_t config_generation() const { return config_generation_; }
+
+    // The driver's doorbell.
+    void queue_notified(std::uint16_t index);
+
+    // Interrupt status (section 4.1.4.5): bit 0 queue, bit 1 configuration.
+    std::uint8_t isr() const { return isr_; }
+    std::uint8_t take_isr();
+
+    // Selected queue, for transports with a queue_select register; migrates with the common state.
+    std::uint16_t queue_select() const { return queue_select_; }
+    void set_queue_select(std::uint16_t index) { queue_select_ = index; }
+
+    // PCI bus mastering was turned off or on: a device without it must not touch memory.
+    void set_disabled(bool disabled);
+
+    // ---- lifecycle, by the machine
+
+    // Drains and stops the device. Idempotent. After an error the device is stopped as far as possible.
+    Status pause();
+    // Starts it again when the driver had it running.
+    Status resume();
+    // As when the machine is reset.
+    void machine_reset();
+    // After a migration, once this process owns the guest and the device runs.
+    void arrived() { device_.arrived(); }
+
+    bool running() const { return running_; }
+    bool broken() const { return broken_; }
+
+    // ---- state: design section 4
+
+    SectionId id() const override;
+    Status save(StateWriter& writer) override;
+    Status load(StateReader& reader, std::uint32_t version) override;
+    Status commit_load() override;
+    void discard_load() override;
+
+  private:
+    struct Loaded;
+
+    void queue_used(std::uint16_t queue) override;
+    void config_changed() override;
+    void device_broken(const Error& what) override;
+
+    Status start_device();
+    void reset_device();
+    Result<SplitQueue> make_queue(const QueueSetup& setup, std::uint64_t features,
+                                  std::uint16_t last_avail) const;
+
+    Device& device_;
+    GuestMemory& memory_;
+    Transport* transport_ = nullptr;
+
+    std::uint64_t driver_features_ = 0;
+    std::uint8_t status_ = 0;
+    std::uint8_t isr_ = 0;
+    std::uint8_t config_generation_ = 0;
+    std::uint16_t queue_select_ = 0;
+    bool broken_ = false;
+    bool disabled_ = false;
+    bool running_ = false; // the device is started: DRIVER_OK, not paused, not broken
+
+    std::vector<QueueSetup> queues_;
+    std::vector<std::uint16_t> last_avail_;              // while stopped
+    std::vector<std::optional<SplitQueue>> live_queues_; // while running
+
+    std::unique_ptr<Loaded> loaded_;
+    log::RateLimit guest_errors_;
+};
+
+} // namespace godwit::virtio
