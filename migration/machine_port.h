@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A machine as the migration sees it. vmm/machine implements it; the migration's tests implement it in
+// memory. Threads: called on one migration thread at a time, never on the loop's or a vCPU's.
+#pragma once
+
+#include "migration/state/section.h"
+#include "vmm/base/result.h"
+#include "vmm/memory/guest_memory.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace godwit::migration {
+
+// One fact about the machine that both sides must agree on: {"memory.size", "1073741824"},
+// {"device.0000:00:01.0/virtio-blk.features", "0x10130006e44"}.
+struct MachineFact {
+    std::string key;
+    std::string value;
+    bool operator==(const MachineFact&) const = default;
+};
+
+// What the guest did when it was paused for the move; it does the same on the other side.
+enum class RunState { Running, Paused };
+
+class MachinePort {
+  public:
+    virtual ~MachinePort() = default;
+
+    // In a fixed order. Compared by the hello: every difference is told at once, before a page moves.
+    virtual std::vector<MachineFact> facts() = 0;
+    virtual GuestMemory& memory() = 0;
+
+    // ---- source
+
+    // After the call every page counts as not dirty; the caller sends all of them in its first round.
+    virtual Status start_dirty_log() = 0;
+    // ORs into `words` (bit 0 of word 0 is the first page of RAM) what the guest and the VMM wrote since the
+    // last call.
+    virtual Status harvest_dirty(std::span<std::uint64_t> words) = 0;
+    virtual Status stop_dirty_log() = 0;
+
+    virtual RunState run_state() = 0;
+    // Stops vCPUs, then devices: afterwards nothing changes guest memory and all of the guest's disk writes
+    // are on stable storage or in the page cache that the other side reads. Idempotent.
+    virtual Status pause() = 0;
+    // Undoes pause() when `state` is Running; a guest that was paused before stays so.
+    virtual Status resume(RunState state) = 0;
+    // Lets go of what the destination must own before it can run (disk locks), and takes it back after a
+    // failure.
+    virtual Status release_resources() = 0;
+    virtual Status reclaim_resources() = 0;
+    // The destination runs the guest: this machine never runs it again.
+    virtual void handed_over() = 0;
+
+    // ---- both
+
+    // In the order of the stream. Valid as long as the machine.
+    virtual std::vector<StateSection*> sections() = 0;
+
+    // ---- destination
+
+    // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left.
+    virtual Status discard_incoming() = 0;
+    // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.
+    virtual Status apply_incoming() = 0;
+    // Runs the guest, or leaves it paused, and announces it to the network.
+    virtual Status take_over(RunState state) = 0;
+};
+
+} // namespace godwit::migration
