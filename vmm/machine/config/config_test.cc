@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/config/key_values.h"
+#include "vmm/machine/config/machine_config.h"
+
+#include <catch2/catch.hpp>
+
+using namespace godwit;
+
+TEST_CASE("a disk option gives path, mode and id", "[config]") {
+    const auto disk = parse_disk("path=/a,,b.raw,readonly=on,id=root,addr=3");
+    REQUIRE(disk.ok());
+    CHECK(disk.value().path == "/a,b.raw");
+    CHECK(disk.value().readonly);
+    CHECK(disk.value().id == "root");
+    CHECK(disk.value().slot == 3);
+}
+
+TEST_CASE("a wrong device option is refused by name", "[config]") {
+    const auto text = [](auto result) { return result.ok() ? std::string{} : result.error().text; };
+    CHECK(text(parse_disk("path=a,read_only=on")) ==
+          "--disk: unknown key 'read_only' in 'path=a,read_only=on' (known: path, readonly, id, addr)");
+    CHECK(text(parse_disk("readonly=on")) == "--disk: path= is missing");
+    CHECK(text(parse_disk("path=a,path=b")) == "--disk: key 'path' is given twice in 'path=a,path=b'");
+    CHECK(text(parse_disk("path=a,readonly=perhaps")) == "--disk: readonly=perhaps is neither on nor off");
+    CHECK(text(parse_disk("path=a,addr=0")) == "--disk: addr: 0 is not between 1 and 31");
+    CHECK(text(parse_net("tap=t,mac=01:00:00:00:00:01")) ==
+          "--net: mac: 01:00:00:00:00:01 is a group address");
+    CHECK(text(parse_net("tap=t,mac=02:00:00:00:00")) == "--net: mac: '02:00:00:00:00' is not a MAC address");
+    CHECK(text(parse_net("tap=t,mtu=67")) == "--net: mtu: 67 is not between 68 and 65535");
+}
+
+TEST_CASE("sizes take K, M and G", "[config]") {
+    CHECK(*parse_size("x", "4096") == 4096);
+    CHECK(*parse_size("x", "64K") == 65536);
+    CHECK(*parse_size("x", "3G") == std::uint64_t{3} << 30);
+    for (const char* bad : {"", "G", "-1", "1.5G", "1T", "1 G", "99999999999999999999", "9999999999G"})
+        CHECK_FALSE(parse_size("x", bad).ok());
+}
+
+TEST_CASE("a configuration is completed and checked as a whole", "[config]") {
+    MachineConfig config;
+    config.disks = {DiskConfig{"a", false, "", {}}, DiskConfig{"b", false, "", {}}};
+    REQUIRE(complete(config).ok());
+    CHECK(config.disks[1].id == "disk1");
+    SECTION("ids are unique") {
+        config.nets = {NetConfig{"t", {}, {}, "disk0", {}}};
+        CHECK(complete(config).error().text == "--net: id 'disk0' is used twice");
+    }
+    SECTION("slots are unique") {
+        config.disks[0].slot = 4;
+        config.disks[1].slot = 4;
+        CHECK(complete(config).error().text == "--disk: PCI slot 4 is used twice");
+    }
+    SECTION("memory is a multiple of the page size") {
+        config.memory = kMinMemory + 1;
+        CHECK_FALSE(complete(config).ok());
+    }
+    SECTION("vCPUs have bounds") {
+        config.cpus = 65;
+        CHECK_FALSE(complete(config).ok());
+        config.cpus = 0;
+        CHECK_FALSE(complete(config).ok());
+    }
+}
