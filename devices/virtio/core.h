@@ -20,6 +20,9 @@
 
 namespace godwit::virtio {
 
+// As QEMU numbers it in the state stream.
+enum class DeviceEndian : std::uint8_t { Little = 1, Big = 2 };
+
 // What the driver wrote for one queue before it enabled it.
 struct QueueSetup {
     std::uint16_t size = 0; // starts at the device's maximum
@@ -42,11 +45,15 @@ class Core final : public StateSection, private DeviceHost {
 
     std::uint64_t offered_features() const;
     std::uint64_t driver_features() const { return driver_features_; }
-    // Ignored once FEATURES_OK is set (section 3.1.1).
+    // Ignored once FEATURES_OK is set (section 3.1.1). Bits that are not offered are kept, so that
+    // FEATURES_OK can fail for them; they do not migrate with the common state, only in a transport's
+    // registers.
     void set_driver_features(std::uint64_t features);
 
     std::uint8_t status() const { return status_; }
-    // Zero resets. Setting FEATURES_OK checks the features, DRIVER_OK starts the device.
+    // Zero resets. Setting FEATURES_OK checks the features, DRIVER_OK starts the device; a bit that was
+    // refused reads as zero afterwards. Bits are cleared by a reset only. A reset that could not drain the
+    // device leaves DEVICE_NEEDS_RESET set, so that the driver sees that its buffers are still in use.
     void set_status(std::uint8_t status);
 
     std::uint16_t queue_count() const { return static_cast<std::uint16_t>(queues_.size()); }
@@ -54,7 +61,8 @@ class Core final : public StateSection, private DeviceHost {
     const QueueSetup* queue(std::uint16_t index) const;
     std::uint16_t max_queue_size(std::uint16_t index) const;
     // The three are ignored for an unknown or enabled queue; a size that is not a power of two up to the
-    // maximum is ignored as well.
+    // maximum is ignored as well. A descriptor table at address 0 counts as not set up, as in the state
+    // stream: such a queue cannot be enabled.
     void set_queue_size(std::uint16_t index, std::uint16_t size);
     void set_queue_addresses(std::uint16_t index, const QueueAddresses& addresses);
     void enable_queue(std::uint16_t index);
@@ -79,6 +87,12 @@ class Core final : public StateSection, private DeviceHost {
 
     // PCI bus mastering was turned off or on: a device without it must not touch memory.
     void set_disabled(bool disabled);
+    bool disabled() const { return disabled_; }
+
+    // Byte order of a legacy driver; virtio 1 is little-endian (section 2.4.3 of the legacy interface). Goes
+    // back to little at a reset.
+    DeviceEndian device_endian() const { return endian_; }
+    void set_device_endian(DeviceEndian endian) { endian_ = endian; }
 
     // ---- lifecycle, by the machine
 
@@ -86,7 +100,7 @@ class Core final : public StateSection, private DeviceHost {
     Status pause();
     // Starts it again when the driver had it running.
     Status resume();
-    // As when the machine is reset.
+    // As when the machine is reset: the driver's reset, and what only the machine can put back.
     void machine_reset();
     // After a migration, once this process owns the guest and the device runs.
     void arrived() { device_.arrived(); }
@@ -94,7 +108,9 @@ class Core final : public StateSection, private DeviceHost {
     bool running() const { return running_; }
     bool broken() const { return broken_; }
 
-    // ---- state: design section 4
+    // ---- state: design section 4. The scratch of a load becomes live in the order core, transport, device:
+    // in its commit_load() a transport sees the loaded queues, and may set addresses of queues that are not
+    // enabled.
 
     SectionId id() const override;
     Status save(StateWriter& writer) override;

@@ -76,6 +76,10 @@ class Device {
 
     // The device's own part of its section (design: "save_device"). Precondition: stopped.
     virtual Status save_device(StateWriter& writer) = 0;
+    // The configuration space as the source's driver saw it last; all zeros when QEMU's driver never looked,
+    // and shorter or longer than ours when the source offers other features. Scratch; an error refuses the
+    // load.
+    virtual Status load_config(std::span<const std::byte>) { return {}; }
     // Parses and checks into scratch. High feature bits are not loaded yet: `low_features` has bits 0 to 31
     // only.
     virtual Status load_device(StateReader& reader, std::uint32_t low_features) = 0;

@@ -5,10 +5,11 @@
 // longer change it then. Threads: loop only.
 #pragma once
 
+#include "devices/virtio/spec.h"
 #include "vmm/memory/guest_memory.h"
 
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <vector>
 
 namespace godwit::virtio {
@@ -21,13 +22,16 @@ struct QueueAddresses {
     bool operator==(const QueueAddresses&) const = default;
 };
 
-// A buffer that the driver offered: device-readable parts first, then device-writable ones.
+// A buffer that the driver offered: device-readable parts first, then device-writable ones. Reused from one
+// pop() to the next, so that its vectors keep their memory.
 struct Chain {
     std::uint16_t head = 0; // id to hand back
     std::vector<GuestReadSlice> readable;
     std::vector<GuestWriteSlice> writable;
-    std::uint64_t readable_bytes = 0;
+    std::uint64_t readable_bytes = 0; // readable_bytes + writable_bytes < 2^32
     std::uint64_t writable_bytes = 0;
+
+    void clear();
 };
 
 class SplitQueue {
@@ -39,20 +43,26 @@ class SplitQueue {
         bool indirect = false;
     };
 
-    // Checks that the three areas are aligned and lie in guest RAM.
+    // Checks that the three areas are aligned and lie in guest RAM, and that not more than `size` chains
+    // would be in flight. The used index is read from the ring.
     static Result<SplitQueue> create(GuestMemory& memory, const Config& config,
                                      std::uint16_t last_avail_index);
 
     std::uint16_t size() const { return config_.size; }
     // The index that migrates; the used index is in guest RAM.
     std::uint16_t last_avail_index() const { return last_avail_; }
-    std::uint16_t in_flight() const;
+    // Chains popped and not pushed yet.
+    std::uint16_t in_flight() const { return static_cast<std::uint16_t>(last_avail_ - used_index_); }
+    // Chains that wait in the available ring; an index that is more than `size` ahead is an error.
+    Result<std::uint16_t> available();
 
-    // The next chain; nothing when the ring is empty. An error (loop in a chain, a range outside RAM, an
-    // index too far ahead, a zero-length chain...) means that the device is broken.
-    Result<std::optional<Chain>> pop();
-    // Puts back the chain popped last, as if it had not been: for receive queues with too few buffers.
-    void unpop();
+    // Fills `chain` with the next one; false when the ring is empty. An error (loop in a chain, a range
+    // outside RAM, an index too far ahead, a descriptor of no bytes, a head that is still in flight...) means
+    // that the device is broken.
+    Result<bool> pop(Chain& chain);
+    // Puts back the chains popped last, the latest first, as if they had not been: for receive queues with
+    // too few buffers.
+    void unpop(const Chain& chain);
 
     // Fills `elements` of the used ring and publishes them together; `written` counts bytes written to the
     // writable parts. push() is publish() of one.
@@ -73,14 +83,38 @@ class SplitQueue {
     Status disable_notification();
 
   private:
+    // A place from which descriptors are read: the ring's table, or an indirect one.
+    struct Table {
+        Gpa base;
+        std::uint32_t entries;
+    };
+
     SplitQueue(GuestMemory& memory, const Config& config, std::uint16_t last_avail_index);
+
+    Gpa avail_idx() const { return Gpa{config_.addresses.driver.value + 2}; }
+    Gpa used_event() const {
+        return Gpa{config_.addresses.driver.value + 4 + 2 * std::uint64_t{config_.size}};
+    }
+    Gpa used_idx() const { return Gpa{config_.addresses.device.value + 2}; }
+    Gpa avail_event() const {
+        return Gpa{config_.addresses.device.value + 4 + 8 * std::uint64_t{config_.size}};
+    }
+
+    Status read_chain(Chain& chain) const;
+    Status read_table(const Table& table, std::uint16_t first, Chain& chain, Table* indirect) const;
+    Status add_descriptor(const virtq_desc& desc, Chain& chain) const;
+
+    bool is_in_flight(std::uint16_t head) const { return (heads_[head / 64] >> (head % 64) & 1) != 0; }
+    void flip_in_flight(std::uint16_t head) { heads_[head / 64] ^= std::uint64_t{1} << (head % 64); }
 
     GuestMemory* memory_;
     Config config_;
     std::uint16_t last_avail_;
+    std::uint16_t shadow_avail_; // the driver's index as read last
     std::uint16_t used_index_ = 0;
     std::uint16_t signalled_used_ = 0;
     bool signalled_used_valid_ = false; // not migrated: the first completion after a load always interrupts
+    std::vector<std::uint64_t> heads_;  // one bit for each head that is in flight
 };
 
 } // namespace godwit::virtio
