@@ -125,8 +125,14 @@ class Core final : public StateSection, private DeviceHost {
     void config_changed() override;
     void device_broken(const Error& what) override;
 
+    std::string_view name() const { return traits().id; }
+    bool may_start() const;
     Status start_device();
-    void reset_device();
+    Status stop_device();
+    void restart_device();
+    bool reset_device();
+    void forget_queue(std::uint16_t index);
+    std::uint8_t accept_features(std::uint8_t status);
     Result<SplitQueue> make_queue(const QueueSetup& setup, std::uint64_t features,
                                   std::uint16_t last_avail) const;
 
@@ -139,13 +145,17 @@ class Core final : public StateSection, private DeviceHost {
     std::uint8_t isr_ = 0;
     std::uint8_t config_generation_ = 0;
     std::uint16_t queue_select_ = 0;
+    DeviceEndian endian_ = DeviceEndian::Little;
     bool broken_ = false;
     bool disabled_ = false;
-    bool running_ = false; // the device is started: DRIVER_OK, not paused, not broken
+    bool paused_ = false;
+    bool started_ = false; // the device must be stopped before anything else may touch its queues
+    bool running_ = false; // started, and neither broken nor being stopped
 
     std::vector<QueueSetup> queues_;
     std::vector<std::uint16_t> last_avail_;              // while stopped
-    std::vector<std::optional<SplitQueue>> live_queues_; // while running
+    std::vector<std::optional<SplitQueue>> live_queues_; // while started
+    std::vector<SplitQueue*> activation_;                // the device's view of live_queues_
 
     std::unique_ptr<Loaded> loaded_;
     log::RateLimit guest_errors_;
