@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scenarios share: a scene with a temporary folder, processes that end with it, and the transports to run on."""
+import os
+import pathlib
+import socket
+
+import network
+import pytest
+import vm
+
+TRANSPORTS = ["pci"]
+
+
+def pytest_collection_modifyitems(items):
+    if not os.path.exists("/dev/kvm"):
+        for item in items:
+            if "no_kvm" not in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request):
+    return request.param
+
+
+class Scene:
+    def __init__(self, path, transport):
+        self.path = path
+        self.transport = transport
+        self.processes = []
+        self.network = None
+
+    # ---- parts of a machine
+
+    def disk(self, name="disk.raw", size=32 << 20):
+        image = self.path / name
+        with open(image, "wb") as file:
+            file.truncate(size)
+        return image
+
+    def with_network(self, taps=("tap0", "tap1")):
+        reason = network.available()
+        if reason:
+            pytest.skip(reason)
+        self.network = network.Network(taps)
+        return self.network
+
+    def options(self, memory="128M", cpus=1, disk=None, readonly=False, tap=None):
+        options = ["--memory", memory, "--cpus", str(cpus), "--serial", "stdio"]
+        suffix = "" if self.transport == "pci" else f",transport={self.transport}"
+        if disk:
+            options += ["--disk", f"path={disk},readonly={'on' if readonly else 'off'}{suffix}"]
+        if tap:
+            options += ["--net", f"tap={tap},mac=02:00:00:00:00:15{suffix}"]
+        return options
+
+    # ---- processes
+
+    def run(self, command_line, name="source", extra=(), **parts):
+        return self._start("run", name, ["--kernel", vm.GUEST, "--cmdline", command_line,
+                                         *self.options(**parts), *extra])
+
+    def receive(self, name="destination", address=None, extra=(), **parts):
+        """A receiver that listens; its address is in .address."""
+        address = address or f"unix:{self.path}/{name}.migrate"
+        process = self._start("receive", name, [address, *self.options(**parts), *extra])
+        process.address = address
+        process.wait_stderr("waiting for a migration")
+        return process
+
+    def _start(self, verb, name, options):
+        process = vm.Vm(self, verb, name, options, self.network and self.network.netns)
+        self.processes.append(process)
+        return process
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+        if self.network:
+            self.network.close()
+
+
+@pytest.fixture
+def scene(tmp_path, transport):
+    made = Scene(tmp_path, transport)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plain_scene(tmp_path):
+    """For scenarios in which no device takes part."""
+    made = Scene(tmp_path, "pci")
+    yield made
+    made.close()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def tcp_address():
+    return f"tcp:127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def guest_tools():
+    return pathlib.Path(__file__).resolve().parents[1] / "guest"

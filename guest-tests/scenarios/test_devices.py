@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disk and network of a guest that stays where it is, on each transport."""
+import subprocess
+import sys
+import time
+
+import network
+import pytest
+
+
+def check_image(guest_tools, image):
+    done = subprocess.run([sys.executable, guest_tools / "check_disk.py", image], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("irq", ["msix", "intx", "poll"])
+def test_disk_holds_what_was_written(scene, guest_tools, irq):
+    image = scene.disk()
+    guest = scene.run(f"prog=disk disk.span=8M disk.extra=1 irq={irq} time=2", disk=image)
+    guest.expect_exit(0)
+    report = guest.report("disk")
+    assert int(report["writes"]) > 0 and int(report["flushes"]) > 0 and report["errors"] == "0"
+    check_image(guest_tools, image)
+
+
+@pytest.mark.parametrize("rings", ["event_idx=0 indirect=0", "event_idx=1 indirect=0", "event_idx=0 indirect=1",
+                                   "event_idx=1 indirect=1"])
+def test_disk_with_each_ring_feature(scene, guest_tools, rings):
+    image = scene.disk()
+    guest = scene.run(f"prog=disk disk.span=4M {rings} time=1", disk=image)
+    guest.expect_exit(0)
+    assert guest.report("disk")["errors"] == "0"
+    check_image(guest_tools, image)
+
+
+def test_readonly_disk_is_not_written(scene):
+    image = scene.disk()
+    before = image.read_bytes()
+    guest = scene.run("prog=disk disk.mode=read disk.span=4M time=1", disk=image, readonly=True)
+    guest.expect_exit(0)
+    assert int(guest.report("disk")["reads"]) > 0
+    assert image.read_bytes() == before
+
+
+def test_driver_can_start_over(scene, guest_tools):
+    image = scene.disk()
+    guest = scene.run("prog=disk disk.span=4M reinit=5 time=2", disk=image)
+    guest.expect_exit(0)
+    assert guest.report("disk")["errors"] == "0"
+    check_image(guest_tools, image)
+
+
+@pytest.mark.parametrize("irq", ["msix", "intx"])
+def test_guest_answers_ping(scene, irq):
+    wire = scene.with_network()
+    guest = scene.run(f"prog=net net.ip={network.GUEST} irq={irq}", tap="tap0")
+    guest.wait_line(r"^GT ready")
+    done = wire.run(["ping", "-c", "20", "-i", "0.01", "-s", "1400", "-W", "5", network.GUEST])
+    assert ", 0% packet loss" in done.stdout, done.stdout + done.stderr
+    guest.finish()
+    assert int(guest.report("net")["icmp"]) >= 20
+
+
+def test_guest_echoes_udp(scene):
+    wire = scene.with_network()
+    guest = scene.run(f"prog=net net.ip={network.GUEST}", tap="tap0")
+    guest.wait_line(r"^GT ready")
+    probe = UdpProbe(wire)
+    time.sleep(1.5)
+    result = probe.end()
+    assert result["received"] == result["sent"] > 50
+    assert result["duplicated"] == 0 and result["foreign"] == 0
+    guest.finish()
+
+
+def test_all_programs_at_once(scene, guest_tools):
+    wire = scene.with_network()
+    image = scene.disk()
+    guest = scene.run(f"prog=all mem.size=16M mem.rate=40M disk.span=8M net.ip={network.GUEST} heartbeat.mode=line",
+                      cpus=2, disk=image, tap="tap0")
+    guest.wait_line(r"^GT ready")
+    done = wire.run(["ping", "-c", "5", "-i", "0.05", "-W", "5", network.GUEST])
+    assert ", 0% packet loss" in done.stdout
+    guest.finish()
+    for topic in ("mem", "disk", "net"):
+        assert guest.report(topic)["errors"] == "0"
+    check_image(guest_tools, image)
+
+
+class UdpProbe:
+    """Numbered datagrams from the namespace to the guest, until end()."""
+
+    def __init__(self, wire, interval_ms=5):
+        import json
+        import pathlib
+        self._json = json
+        script = pathlib.Path(__file__).parent / "udp_probe.py"
+        self.child = wire.popen([sys.executable, str(script), network.GUEST, "7", str(interval_ms)],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def end(self):
+        out, _ = self.child.communicate(timeout=30)
+        return self._json.loads(out)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sends numbered datagrams to the guest's echo port and accounts for every answer.
+
+Usage: udp_probe.py HOST PORT INTERVAL_MS; ends on end of standard input and prints one JSON object:
+sent, received, duplicated, foreign, and the longest gap between answers with the numbers that it swallowed.
+"""
+import json
+import select
+import socket
+import struct
+import sys
+import time
+
+MAGIC = 0x60D317
+
+
+def main():
+    host, port, interval = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]) / 1000
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.setblocking(False)
+    seen = {}
+    answered_at = []
+    duplicated = foreign = sent = 0
+    next_send = time.monotonic()
+    ending_at = None
+    while ending_at is None or time.monotonic() < ending_at:
+        timeout = max(0.0, (next_send if ending_at is None else ending_at) - time.monotonic())
+        ready, _, _ = select.select([link, sys.stdin] if ending_at is None else [link], [], [], timeout)
+        if sys.stdin in ready and not sys.stdin.buffer.read1(4096):
+            ending_at = time.monotonic() + 1  # late answers still count
+        if link in ready:
+            try:
+                data = link.recv(2048)
+                magic, number = struct.unpack("!II", data[:8])
+                if magic != MAGIC or number >= sent or data[8:] != bytes([number & 0xFF]) * 56:
+                    foreign += 1
+                elif number in seen:
+                    duplicated += 1
+                else:
+                    seen[number] = time.monotonic()
+                    answered_at.append(seen[number])
+            except (BlockingIOError, ConnectionError):
+                pass
+        if ending_at is None and time.monotonic() >= next_send:
+            try:
+                link.sendto(struct.pack("!II", MAGIC, sent) + bytes([sent & 0xFF]) * 56, (host, port))
+            except OSError:
+                pass
+            sent += 1
+            next_send += interval
+            if next_send < time.monotonic() - 1:
+                next_send = time.monotonic()
+    missing = [n for n in range(sent) if n not in seen]
+    holes = []
+    for number in missing:
+        if holes and holes[-1][1] == number - 1:
+            holes[-1][1] = number
+        else:
+            holes.append([number, number])
+    gap = max((b - a for a, b in zip(answered_at, answered_at[1:])), default=0.0)
+    json.dump({"sent": sent, "received": len(seen), "duplicated": duplicated, "foreign": foreign, "holes": holes,
+               "longest_gap_ms": gap * 1000}, sys.stdout)
+
+
+main()

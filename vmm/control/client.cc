@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/client.h"
+
+#include "vmm/control/unix_socket.h"
+
+#include <cerrno>
+#include <poll.h>
+#include <sys/socket.h>
+
+namespace godwit::control {
+
+namespace {
+
+constexpr std::size_t kMaxMessage = 4 * 1024 * 1024;
+constexpr std::chrono::seconds kAnswerLimit{60};
+
+ErrorCode code_named(std::string_view name) {
+    for (const ErrorCode code :
+         {ErrorCode::Internal, ErrorCode::InvalidInput, ErrorCode::System, ErrorCode::NoDevice, ErrorCode::Guest,
+          ErrorCode::Protocol, ErrorCode::Corrupt, ErrorCode::Incompatible, ErrorCode::Disconnected,
+          ErrorCode::Cancelled, ErrorCode::InDoubt}) {
+        if (to_string(code) == name)
+            return code;
+    }
+    return ErrorCode::Internal;
+}
+
+Error gone() { return Error{ErrorCode::Disconnected, "the control socket was closed by the other side"}; }
+
+} // namespace
+
+Result<Client> Client::connect(const std::string& path) {
+    Client client{TRY_IN(connect_unix(path), "control socket")};
+    const auto greeting = TRY(client.next_message(kAnswerLimit));
+    if (!greeting || !greeting->contains("QMP"))
+        return error(ErrorCode::Protocol, "'{}' does not greet as a control socket does", path);
+    TRY(client.execute("qmp_capabilities"));
+    return client;
+}
+
+Result<Json> Client::execute(std::string_view command, Json arguments) {
+    Json request{{"execute", command}};
+    if (!arguments.empty())
+        request["arguments"] = std::move(arguments);
+    const std::string line = request.dump() + "\n";
+    for (std::size_t sent = 0; sent < line.size();) {
+        const ssize_t count = ::send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+        if (count < 0)
+            return errno == EPIPE ? gone() : system_error(errno, "control socket");
+        sent += static_cast<std::size_t>(count);
+    }
+    for (;;) {
+        auto message = TRY(next_message(kAnswerLimit));
+        if (!message)
+            return error(ErrorCode::System, "no answer to '{}' within {} s", command, kAnswerLimit.count());
+        if (message->contains("return"))
+            return std::move(message->at("return"));
+        if (const auto fault = message->find("error"); fault != message->end())
+            return Error{code_named(fault->value("code", "")), fault->value("desc", "unknown error")};
+        events_.push_back(std::move(*message));
+    }
+}
+
+Result<std::optional<Json>> Client::next_event(std::chrono::milliseconds limit) {
+    if (events_.empty())
+        return next_message(limit);
+    std::optional<Json> event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+}
+
+Result<std::optional<Json>> Client::next_message(std::chrono::milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    for (;;) {
+        if (const std::size_t end = received_.find('\n'); end != std::string::npos) {
+            Json message = Json::parse(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
+                                       false);
+            received_.erase(0, end + 1);
+            if (!message.is_object())
+                return error(ErrorCode::Protocol, "the control socket sent something that is not a JSON object");
+            return std::optional{std::move(message)};
+        }
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline -
+                                                                                std::chrono::steady_clock::now());
+        pollfd wait{fd_.get(), POLLIN, 0};
+        const int ready = ::poll(&wait, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        if (ready == 0)
+            return std::optional<Json>{};
+        char buffer[4096];
+        const ssize_t count = ready < 0 ? -1 : ::recv(fd_.get(), buffer, sizeof buffer, 0);
+        if (count == 0)
+            return gone();
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            return errno == ECONNRESET ? gone() : system_error(errno, "control socket");
+        }
+        received_.append(buffer, static_cast<std::size_t>(count));
+        if (received_.size() > kMaxMessage)
+            return error(ErrorCode::Protocol, "the control socket sent more than {} bytes in one line", kMaxMessage);
+    }
+}
+
+} // namespace godwit::control

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The control socket's client side, blocking: what the subcommands use.
+#pragma once
+
+#include "vmm/base/fd.h"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <string>
+
+namespace godwit::control {
+
+using Json = nlohmann::json;
+
+class Client {
+  public:
+    // Connects, reads the greeting and negotiates.
+    static Result<Client> connect(const std::string& path);
+
+    // The command's return value; its error as our own, with the server's code where it gave one.
+    Result<Json> execute(std::string_view command, Json arguments = Json::object());
+    // The next event, or nothing after `limit`. An error when the server is gone.
+    Result<std::optional<Json>> next_event(std::chrono::milliseconds limit);
+
+  private:
+    explicit Client(Fd fd) : fd_(std::move(fd)) {}
+    Result<std::optional<Json>> next_message(std::chrono::milliseconds limit);
+
+    Fd fd_;
+    std::string received_;
+    std::deque<Json> events_;
+};
+
+} // namespace godwit::control

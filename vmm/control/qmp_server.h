@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The control socket's server side: QMP (QEMU Machine Protocol) over a unix socket. A greeting, capabilities
+// negotiation, then one JSON object per line in each direction, with asynchronous events in between.
+// What a client may send is bounded; a client that does not read is dropped.
+// Threads: owned by the loop; broadcast() and Responder from any thread.
+#pragma once
+
+#include "vmm/base/result.h"
+#include "vmm/loop/loop.h"
+
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace godwit::control {
+
+using Json = nlohmann::json;
+
+struct Request {
+    std::string command;
+    Json arguments; // an object, empty when the client gave none
+};
+
+class QmpServer;
+
+// Answers one request, exactly once, from any thread; the client may be gone by then.
+class Responder {
+  public:
+    void success(Json value = Json::object()) const;
+    void failure(const Error& error) const;
+    // QMP error class: "GenericError", "CommandNotFound".
+    void failure(std::string_view error_class, std::string_view text) const;
+
+  private:
+    friend class QmpServer;
+    Responder(std::weak_ptr<QmpServer*> server, std::uint64_t client, Json id)
+        : server_(std::move(server)), client_(client), id_(std::move(id)) {}
+    void send(Json message) const;
+
+    std::weak_ptr<QmpServer*> server_;
+    std::uint64_t client_;
+    Json id_;
+};
+
+class QmpServer {
+  public:
+    using Handler = std::function<void(const Request&, const Responder&)>;
+
+    // Before the loop runs, or on it. Refuses a path where another process listens; a left-over socket is replaced.
+    static Result<std::unique_ptr<QmpServer>> create(Loop& loop, const std::string& path, Handler handler);
+    ~QmpServer();
+
+    // {"event": name, "data": data, "timestamp": ...} to every client that has negotiated. Any thread.
+    void broadcast(std::string name, Json data = Json::object());
+
+  private:
+    friend class Responder;
+    struct Client;
+
+    QmpServer(Loop& loop, Fd listener, std::string path, Handler handler);
+    void accept_clients();
+    void client_ready(std::uint64_t id, std::uint32_t events);
+    void line_received(Client& client, std::string_view line);
+    void send(Client& client, const Json& message);
+    bool flush(Client& client);
+    void send_to(std::uint64_t client, const Json& message);
+
+    Loop& loop_;
+    Fd listener_;
+    std::string path_;
+    Handler handler_;
+    std::unique_ptr<Watch> watch_;
+    std::map<std::uint64_t, std::unique_ptr<Client>> clients_;
+    std::uint64_t next_client_ = 1;
+    // Dies with the server, so that answers which come later find nobody.
+    std::shared_ptr<QmpServer*> self_;
+};
+
+} // namespace godwit::control

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Unix stream sockets by path, for the control socket's two ends.
+#pragma once
+
+#include "vmm/base/fd.h"
+
+#include <string>
+
+namespace godwit::control {
+
+// Non-blocking listener with access for the owner only. A socket that nobody serves any more is replaced; one that
+// somebody serves is an error.
+Result<Fd> listen_unix(const std::string& path);
+// Blocking connection.
+Result<Fd> connect_unix(const std::string& path);
+
+} // namespace godwit::control
