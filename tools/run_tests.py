@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps behind tools/test: runs them all, also after one has failed, and counts their results."""
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TREE = pathlib.Path(__file__).resolve().parent.parent
+BUILD = TREE / "build"
+SANITIZED = TREE / "build-sanitized"
+
+
+@dataclasses.dataclass
+class Count:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+
+def run(argv, **options):
+    return subprocess.run([str(a) for a in argv], cwd=TREE, check=False, **options).returncode
+
+
+def check(argv):
+    ok = run(argv) == 0
+    return Count(passed=int(ok), failed=int(not ok))
+
+
+def build(folder, *options):
+    if not (folder / "build.ninja").exists() and run(["meson", "setup", folder, *options]) != 0:
+        return False
+    return run(["ninja", "-C", folder, "--quiet"]) == 0
+
+
+def unit_tests(folder, prefix):
+    """Runs the Catch2 tests; each executable counts once for every test case in it that ran."""
+    log = folder / "meson-logs/testlog.json"
+    log.unlink(missing_ok=True)
+    status = run(["meson", "test", "-C", folder, "--no-rebuild", "--suite", "unit", "--print-errorlogs",
+                  "--num-processes", "2", "--timeout-multiplier", "4"])
+    count = Count()
+    if not log.exists():
+        return Count(failed=1)
+    for line in log.read_text().splitlines():
+        test = json.loads(line)
+        cases = test_cases(test["command"][0])
+        if test["result"] == "OK":
+            count.passed += cases
+        elif test["result"] == "SKIP":
+            count.skipped += 1
+            reason = (test.get("stdout") or test.get("stderr") or "").strip().splitlines()
+            print(f"skipped: {prefix}{test['name']}: {reason[-1] if reason else 'no reason given'}")
+        else:
+            count.failed += 1
+            print(f"FAILED: {prefix}{test['name']}")
+    if status != 0 and count.failed == 0:
+        count.failed = 1
+    return count
+
+
+def test_cases(executable):
+    listed = subprocess.run([executable, "--list-test-names-only"], capture_output=True, text=True, check=False)
+    return max(1, len(listed.stdout.splitlines()))
+
+
+def scenarios(pattern):
+    report = BUILD / "scenarios.xml"
+    report.unlink(missing_ok=True)
+    argv = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}",
+            "guest-tests/scenarios"]
+    if pattern:
+        argv += ["-k", pattern]
+    run(argv, env={**os.environ, "GODWIT_BUILD": str(BUILD)})
+    if not report.exists():
+        return Count(failed=1)
+    suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
+    failed = int(suite.get("failures")) + int(suite.get("errors"))
+    skipped = int(suite.get("skipped"))
+    return Count(int(suite.get("tests")) - failed - skipped, failed, skipped)
+
+
+def main():
+    options = argparse.ArgumentParser(prog="tools/test")
+    options.add_argument("--quick", action="store_true", help="leave out the sanitizer build")
+    options.add_argument("-k", metavar="PATTERN", default="", help="only scenarios whose name matches")
+    chosen = options.parse_args()
+
+    total = Count()
+
+    def step(title, work):
+        print(f"== {title}", flush=True)
+        began = time.monotonic()
+        count = work()
+        total.add(count)
+        print(f"   {count.passed} passed, {count.failed} failed, {count.skipped} skipped "
+              f"({time.monotonic() - began:.0f} s)", flush=True)
+        return count.failed == 0
+
+    step("layers", lambda: check(["tools/check_layers"]))
+    step("format", lambda: check(["tools/check_format"]))
+    if step("build, warnings as errors", lambda: Count(passed=1) if build(BUILD) else Count(failed=1)):
+        step("unit tests", lambda: unit_tests(BUILD, ""))
+        step("scenarios", lambda: scenarios(chosen.k))
+        if not chosen.quick:
+            built = step("build with ASan and UBSan", lambda: Count(passed=1) if build(
+                SANITIZED, "-Db_sanitize=address,undefined", "-Dbuildtype=debug", "-Doptimization=1",
+                "-Dbenchmarks=false") else Count(failed=1))
+            if built:
+                os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+                step("unit tests under ASan and UBSan", lambda: unit_tests(SANITIZED, "sanitized "))
+
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    print(f"{total.passed} passed, {total.failed} failed{skipped}", flush=True)
+    return 1 if total.failed else 0
+
+
+sys.exit(main())
