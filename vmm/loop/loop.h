@@ -9,6 +9,13 @@
 //
 // Requests are collected and submitted once per turn. A buffer lent to an Operation belongs to it until
 // completed() is called, cancelled or not.
+//
+// The first run() or drain() binds the loop to its thread for good. Watches, timers, files and operations
+// must be gone before the loop is.
+//
+// Re-entrancy: every callback may submit, watch, arm, post, quit, destroy its own watch or timer, and
+// drain(). None may call run(). Inside drain() only Operation::completed() is called, which may drain()
+// again.
 #pragma once
 
 #include "vmm/base/fd.h"
@@ -28,7 +35,8 @@ namespace godwit {
 
 class Loop;
 
-// A file in the ring's table of registered files. The number of the slot, given back on destruction.
+// A file in the ring's table of registered files. The number of the slot, given back on destruction; no
+// operation on it may be in flight then. The ring holds its own reference: the Fd may be closed earlier.
 class FixedFile {
   public:
     FixedFile() = default;
@@ -91,12 +99,14 @@ class Loop {
 
     // Any thread. Runs on the loop's thread, in order of posting.
     void post(std::function<void()> work);
-    // Any thread. Ends run() after the turn in which it is seen.
+    // Any thread. Ends run() after the turn in which it is seen; before run(), ends the next one at once.
     void quit();
+    // Any thread: whether the caller is the thread that the loop is bound to.
     bool is_inside() const;
 
     // Any thread. Runs `work` on the loop's thread and waits for it; directly when already there.
-    // Never call it while holding a lock that loop callbacks take.
+    // Never call it while holding a lock that loop callbacks take, nor when nobody will run the loop (again):
+    // those who call must have ended before quit().
     template <class F>
     std::invoke_result_t<F> call(F&& work) {
         if (is_inside())
@@ -109,10 +119,12 @@ class Loop {
 
     // ---- the rest on the loop's thread only (or before run())
 
+    // Until quit(). Waits at its end for the operations in flight (at most 10 s, then says so in the log).
     void run();
 
-    // Calls `ready` each time that one of `events` (EPOLLIN, EPOLLOUT...) newly holds. The callback must read
-    // (or write) until EAGAIN. It gets the events that hold.
+    // Calls `ready` each time that one of `events` (EPOLLIN, EPOLLOUT...) newly holds, also once when it
+    // holds from the start. The callback must read (or write) until EAGAIN. It gets the events that hold,
+    // EPOLLERR and EPOLLHUP among them. Close `fd` only after the Watch is gone.
     Result<std::unique_ptr<Watch>> watch(int fd, std::uint32_t events,
                                          std::function<void(std::uint32_t)> ready);
     std::unique_ptr<Timer> timer(std::function<void()> expired);
@@ -127,9 +139,9 @@ class Loop {
     void fallocate(Operation& operation, const FixedFile& file, int mode, std::uint64_t offset,
                    std::uint64_t length);
 
-    // Waits until the gate is empty. Meanwhile only completions of operations are delivered; callbacks of
-    // watches, timers and posted work wait until the outer turn goes on, in their order. An error names how
-    // many were left after `limit`.
+    // Also before run(). Waits until the gate is empty. Meanwhile only completions of operations are
+    // delivered; callbacks of watches, timers and posted work wait until the outer turn goes on, in their
+    // order. An error names how many were left after `limit`.
     Status drain(const Gate& gate, std::chrono::seconds limit);
 
   private:

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/loop/loop.h"
+
+#include <algorithm>
+#include <array>
+#include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <numeric>
+#include <optional>
+#include <poll.h>
+#include <string>
+#include <unistd.h>
+
+namespace godwit {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Pipe {
+    Pipe() {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
+        read_end = Fd::adopt(ends[0]);
+        write_end = Fd::adopt(ends[1]);
+    }
+    void put(std::string_view text) const {
+        REQUIRE(::write(write_end.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    }
+    std::string take() const {
+        std::array<char, 256> buffer{};
+        std::string text;
+        for (;;) {
+            const auto count = ::read(read_end.get(), buffer.data(), buffer.size());
+            if (count <= 0)
+                return text;
+            text.append(buffer.data(), static_cast<std::size_t>(count));
+        }
+    }
+    Fd read_end, write_end;
+};
+
+Fd temporary_file() {
+    return Fd::adopt(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+}
+
+std::unique_ptr<Loop> make_loop() {
+    auto loop = Loop::create();
+    INFO((loop.ok() ? std::string{} : loop.error().text));
+    REQUIRE(loop.ok());
+    return std::move(loop).value();
+}
+
+struct RunningLoop {
+    RunningLoop() : loop(make_loop()), thread([this] { loop->run(); }) {}
+    ~RunningLoop() {
+        loop->quit();
+        thread.join();
+    }
+    std::unique_ptr<Loop> loop;
+    std::thread thread;
+};
+
+// Runs the loop on this thread until `done`, looked at after each posted turn; a stuck test ends by the
+// limit.
+template <class Done>
+void run_until(Loop& loop, Done done) {
+    bool late = false;
+    const auto limit = loop.timer([&] {
+        late = true;
+        loop.quit();
+    });
+    limit->arm(std::chrono::seconds{20});
+    std::function<void()> look = [&] {
+        if (done())
+            loop.quit();
+        else
+            loop.post(look);
+    };
+    loop.post(look);
+    loop.run();
+    REQUIRE_FALSE(late);
+}
+
+struct Recorded final : Operation {
+    void completed(std::int32_t value) override {
+        result = value;
+        if (then)
+            then();
+    }
+    std::optional<std::int32_t> result;
+    std::function<void()> then;
+};
+
+iovec vector_of(std::span<std::byte> bytes) {
+    return {bytes.data(), bytes.size()};
+}
+
+} // namespace
+
+TEST_CASE("posted work runs in its order, on the loop's thread") {
+    RunningLoop running;
+    std::vector<int> order;
+    std::thread::id where;
+    for (int i = 0; i < 100; ++i)
+        running.loop->post([&, i] {
+            order.push_back(i);
+            where = std::this_thread::get_id();
+        });
+    running.loop->call([] {});
+    std::vector<int> expected(100);
+    std::iota(expected.begin(), expected.end(), 0);
+    CHECK(order == expected);
+    CHECK(where == running.thread.get_id());
+}
+
+TEST_CASE("call hands its result back, from many threads and from inside") {
+    RunningLoop running;
+    Loop& loop = *running.loop;
+    CHECK_FALSE(loop.is_inside());
+    CHECK(loop.call([&] { return loop.is_inside() && loop.call([] { return 5; }) == 5; }));
+    int sum = 0; // only the loop touches it
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 200; ++i)
+                loop.call([&] { ++sum; });
+        });
+    for (auto& thread : threads)
+        thread.join();
+    CHECK(loop.call([&] { return sum; }) == 800);
+}
+
+TEST_CASE("work posted and quit called before run are seen by it") {
+    const auto loop = make_loop();
+    bool ran = false;
+    loop->post([&] {
+        ran = true;
+        loop->quit();
+    });
+    loop->run();
+    CHECK(ran);
+    loop->quit();
+    loop->run();
+}
+
+TEST_CASE("a watch fires for data that was there before, and again for new data") {
+    const auto loop = make_loop();
+    const Pipe pipe;
+    pipe.put("one");
+    std::vector<std::string> got;
+    const auto watch = loop->watch(pipe.read_end.get(), POLLIN, [&](std::uint32_t events) {
+        CHECK((events & POLLIN) != 0);
+        got.push_back(pipe.take());
+    });
+    REQUIRE(watch.ok());
+    run_until(*loop, [&] { return got.size() == 1; });
+    pipe.put("two");
+    run_until(*loop, [&] { return got.size() == 2; });
+    pipe.put("three");
+    run_until(*loop, [&] { return got.size() == 3; });
+    CHECK(got == std::vector<std::string>{"one", "two", "three"});
+}
+
+TEST_CASE("a watch tells of the other end's going") {
+    const auto loop = make_loop();
+    Pipe pipe;
+    std::uint32_t seen = 0;
+    const auto watch = loop->watch(pipe.read_end.get(), POLLIN, [&](std::uint32_t events) { seen = events; });
+    REQUIRE(watch.ok());
+    pipe.write_end.reset();
+    run_until(*loop, [&] { return seen != 0; });
+    CHECK((seen & POLLHUP) != 0);
+}
+
+TEST_CASE("a destroyed watch never fires, although its completion is queued") {
+    const auto loop = make_loop();
+    const Pipe first, second;
+    std::unique_ptr<Watch> watches[2];
+    int fired = 0;
+    const auto kill_both = [&](std::uint32_t) {
+        ++fired;
+        watches[0].reset(); // one of these is its own
+        watches[1].reset();
+    };
+    watches[0] = std::move(loop->watch(first.read_end.get(), POLLIN, kill_both)).value();
+    watches[1] = std::move(loop->watch(second.read_end.get(), POLLIN, kill_both)).value();
+    // Both become ready in one turn.
+    loop->post([&] {
+        first.put("x");
+        second.put("x");
+    });
+    run_until(*loop, [&] { return fired != 0; });
+    loop->post([&] { first.put("y"); });
+    bool ticked = false;
+    const auto timer = loop->timer([&] { ticked = true; });
+    timer->arm(milliseconds{5});
+    run_until(*loop, [&] { return ticked; });
+    CHECK(fired == 1);
+}
+
+TEST_CASE("a watch refuses a bad descriptor or reports it as an error event") {
+    const auto loop = make_loop();
+    CHECK_FALSE(loop->watch(-1, POLLIN, [](std::uint32_t) {}).ok());
+    int closed = 0;
+    {
+        const Pipe gone;
+        closed = gone.read_end.get();
+    }
+    std::uint32_t seen = 0;
+    const auto watch = loop->watch(closed, POLLIN, [&](std::uint32_t events) { seen = events; });
+    REQUIRE(watch.ok());
+    run_until(*loop, [&] { return seen != 0; });
+    CHECK((seen & POLLERR) != 0);
+}
+
+TEST_CASE("timers fire in order of their deadlines, are moved, and can be disarmed") {
+    const auto loop = make_loop();
+    std::string order;
+    const auto a = loop->timer([&] { order += 'a'; });
+    const auto b = loop->timer([&] { order += 'b'; });
+    const auto c = loop->timer([&] { order += 'c'; });
+    const auto last = loop->timer([&] { order += '.'; });
+    a->arm(milliseconds{6});
+    b->arm(milliseconds{3});
+    c->arm(milliseconds{1});
+    c->disarm();
+    last->arm(milliseconds{1});
+    last->arm(milliseconds{9});
+    run_until(*loop, [&] { return order.find('.') != std::string::npos; });
+    CHECK(order == "ba.");
+}
+
+TEST_CASE("a timer may arm itself again, or go, in its callback") {
+    const auto loop = make_loop();
+    int count = 0;
+    std::unique_ptr<Timer> timer;
+    timer = loop->timer([&] {
+        if (++count < 3)
+            timer->arm(std::chrono::nanoseconds{0});
+        else
+            timer.reset();
+    });
+    timer->arm(milliseconds{0});
+    run_until(*loop, [&] { return timer == nullptr; });
+    CHECK(count == 3);
+}
+
+TEST_CASE("files are written and read through their slots") {
+    const auto loop = make_loop();
+    Fd file = temporary_file();
+    auto fixed = loop->register_file(file);
+    REQUIRE(fixed.ok());
+    REQUIRE(::fallocate(file.get(), 0, 0, 8192) == 0);
+    file.reset(); // the ring has its own reference
+
+    std::array<std::byte, 4096> first, second;
+    first.fill(std::byte{0x11});
+    second.fill(std::byte{0x22});
+    const std::array out{vector_of(first), vector_of(second)};
+    Recorded written, synced, read_back, punched, read_again;
+    Gate gate;
+    const auto leave = [&] { gate.leave(); };
+    written.then = synced.then = read_back.then = punched.then = read_again.then = leave;
+
+    gate.enter();
+    loop->write(written, *fixed, out, 0);
+    REQUIRE(loop->drain(gate, std::chrono::seconds{20}).ok());
+    CHECK(written.result == 8192);
+    gate.enter();
+    loop->fdatasync(synced, *fixed);
+    REQUIRE(loop->drain(gate, std::chrono::seconds{20}).ok());
+    CHECK(synced.result == 0);
+
+    std::array<std::byte, 4096> in{};
+    const std::array in_vector{vector_of(in)};
+    gate.enter();
+    loop->read(read_back, *fixed, in_vector, 4096);
+    REQUIRE(loop->drain(gate, std::chrono::seconds{20}).ok());
+    CHECK(read_back.result == 4096);
+    CHECK(in == second);
+
+    gate.enter();
+    loop->fallocate(punched, *fixed, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096);
+    REQUIRE(loop->drain(gate, std::chrono::seconds{20}).ok());
+    CHECK(punched.result == 0);
+    gate.enter();
+    loop->read(read_again, *fixed, in_vector, 4096);
+    REQUIRE(loop->drain(gate, std::chrono::seconds{20}).ok());
+    CHECK(in == std::array<std::byte, 4096>{});
+}
+
+TEST_CASE("slots of registered files are used again, and run out with an error") {
+    const auto loop = make_loop();
+    const Fd file = temporary_file();
+    for (int i = 0; i < 1000; ++i)
+        REQUIRE(loop->register_file(file).ok());
+    std::vector<FixedFile> held;
+    for (;;) {
+        auto next = loop->register_file(file);
+        if (!next.ok()) {
+            CHECK(next.error().text.find("taken") != std::string::npos);
+            break;
+        }
+        held.push_back(std::move(next).value());
+        REQUIRE(held.size() < 100'000);
+    }
+    held.pop_back();
+    CHECK(loop->register_file(file).ok());
+}
+
+TEST_CASE("a failed operation reports its errno") {
+    const auto loop = make_loop();
+    const Fd file = Fd::adopt(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    auto fixed = loop->register_file(file);
+    REQUIRE(fixed.ok());
+    std::array<std::byte, 16> data{};
+    const std::array vectors{vector_of(data)};
+    Recorded written;
+    loop->write(written, *fixed, vectors, 0);
+    run_until(*loop, [&] { return written.result.has_value(); });
+    CHECK(written.result == -EBADF);
+}
+
+TEST_CASE("many more operations than the queue holds complete, each once") {
+    const auto loop = make_loop();
+    const Fd file = temporary_file();
+    REQUIRE(::ftruncate(file.get(), 4096) == 0);
+    auto fixed = loop->register_file(file);
+    REQUIRE(fixed.ok());
+    constexpr std::size_t kCount = 10'000; // above submission and completion entries
+    std::array<std::byte, 1> sink{};
+    const std::array vectors{vector_of(sink)};
+    std::vector<Recorded> operations(kCount);
+    std::size_t completed = 0;
+    for (auto& operation : operations) {
+        operation.then = [&] { ++completed; };
+        loop->read(operation, *fixed, vectors, 0); // before run(): nothing can be submitted yet
+    }
+    run_until(*loop, [&] { return completed == kCount; });
+    for (auto& operation : operations) {
+        REQUIRE(operation.result == 1);
+        operation.result.reset();
+        loop->read(operation, *fixed, vectors, 0);
+    }
+    run_until(*loop, [&] { return completed == 2 * kCount; });
+}
+
+TEST_CASE("many watches at once overflow nothing") {
+    const auto loop = make_loop();
+    constexpr int kCount = 600;
+    std::vector<Pipe> pipes(kCount);
+    std::vector<std::unique_ptr<Watch>> watches;
+    std::vector<int> fired(kCount);
+    for (int i = 0; i < kCount; ++i)
+        watches.push_back(std::move(loop->watch(pipes[static_cast<std::size_t>(i)].read_end.get(), POLLIN,
+                                                [&, i](std::uint32_t) {
+                                                    const auto at = static_cast<std::size_t>(i);
+                                                    if (!pipes[at].take().empty())
+                                                        ++fired[at];
+                                                }))
+                              .value());
+    for (int round = 1; round <= 3; ++round) {
+        loop->post([&] {
+            for (const auto& pipe : pipes)
+                pipe.put("x");
+        });
+        run_until(*loop, [&] { return fired == std::vector<int>(kCount, round); });
+    }
+}
+
+TEST_CASE("drain delivers completions only; the rest comes afterwards, in order") {
+    const auto loop = make_loop();
+    const Fd file = temporary_file();
+    auto fixed = loop->register_file(file);
+    REQUIRE(fixed.ok());
+    const Pipe first, second;
+    std::string order;
+    const auto watch_a = std::move(loop->watch(first.read_end.get(), POLLIN, [&](std::uint32_t) {
+                             first.take();
+                             order += 'a';
+                         })).value();
+    const auto watch_b = std::move(loop->watch(second.read_end.get(), POLLIN, [&](std::uint32_t) {
+                             second.take();
+                             order += 'b';
+                         })).value();
+    const auto timer = loop->timer([&] { order += 't'; });
+    std::array<std::byte, 64> data{};
+    const std::array vectors{vector_of(data)};
+    Recorded operations[3];
+    Gate gate;
+    // Three writes, each submitted by the one before it, so that the drain takes several rounds.
+    operations[0].then = [&] {
+        order += '1';
+        loop->write(operations[1], *fixed, vectors, 0);
+    };
+    operations[1].then = [&] {
+        order += '2';
+        loop->fdatasync(operations[2], *fixed);
+    };
+    operations[2].then = [&] {
+        order += '3';
+        gate.leave();
+    };
+    loop->post([&] {
+        second.put("x");
+        first.put("x");
+        second.put("y");
+        timer->arm(std::chrono::nanoseconds{1});
+        loop->post([&] { order += 'p'; });
+        gate.enter();
+        loop->write(operations[0], *fixed, vectors, 0);
+        CHECK(loop->drain(gate, std::chrono::seconds{20}).ok());
+        order += '|';
+    });
+    run_until(*loop, [&] { return order.size() == 8; });
+    CHECK(order.substr(0, 4) == "123|");
+    CHECK(order.find('b') < order.find('a')); // second became ready first
+    for (const char each : {'a', 'b', 't', 'p'})
+        CHECK(std::count(order.begin(), order.end(), each) == 1);
+}
+
+TEST_CASE("drain gives up at its limit and says how many are left") {
+    const auto loop = make_loop();
+    Gate gate;
+    gate.enter();
+    gate.enter();
+    const auto drained = loop->drain(gate, std::chrono::seconds{1});
+    REQUIRE_FALSE(drained.ok());
+    CHECK(drained.error().text.find("2 operations") != std::string::npos);
+}
+
+TEST_CASE("drain on a thread that is not the loop's is an error, not a wait") {
+    RunningLoop running;
+    running.loop->call([] {});
+    Gate gate;
+    CHECK(running.loop->drain(gate, std::chrono::seconds{20}).ok());
+    gate.enter();
+    CHECK_FALSE(running.loop->drain(gate, std::chrono::seconds{20}).ok());
+}
+
+TEST_CASE("run ends only when the operations in flight have") {
+    const auto loop = make_loop();
+    const Fd file = temporary_file();
+    auto fixed = loop->register_file(file);
+    REQUIRE(fixed.ok());
+    std::array<std::byte, 4096> data{};
+    const std::array vectors{vector_of(data)};
+    std::vector<Recorded> operations(64);
+    loop->post([&] {
+        for (auto& operation : operations)
+            loop->write(operation, *fixed, vectors, 0);
+        loop->quit();
+    });
+    loop->run();
+    for (const auto& operation : operations)
+        CHECK(operation.result == 4096);
+}
+
+} // namespace godwit
