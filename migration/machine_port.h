@@ -4,6 +4,7 @@
 // memory. Threads: called on one migration thread at a time, never on the loop's or a vCPU's.
 #pragma once
 
+#include "migration/run_state.h"
 #include "migration/state/section.h"
 #include "vmm/base/result.h"
 #include "vmm/memory/guest_memory.h"
@@ -22,9 +23,6 @@ struct MachineFact {
     std::string value;
     bool operator==(const MachineFact&) const = default;
 };
-
-// What the guest did when it was paused for the move; it does the same on the other side.
-enum class RunState { Running, Paused };
 
 class MachinePort {
   public:

@@ -20,6 +20,7 @@ struct FieldDescription {
     std::optional<std::size_t> array_length;  // all elements have this type and `size` each
     std::optional<std::size_t> index;         // one element of an array of structs
     std::vector<RecordDescription> structure; // one entry when type is "struct"
+    bool operator==(const FieldDescription&) const;
 };
 
 struct RecordDescription {
@@ -27,6 +28,9 @@ struct RecordDescription {
     std::uint32_t version = 0;
     std::vector<FieldDescription> fields;
     std::vector<RecordDescription> subsections;
+    bool operator==(const RecordDescription&) const = default;
 };
+
+inline bool FieldDescription::operator==(const FieldDescription&) const = default;
 
 } // namespace godwit

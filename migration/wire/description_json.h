@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The JSON description at the end of a stream (QEMU's "vmdesc"), which lets a reader that does not know the
+// devices walk their fields: migration/savevm.c, migration/vmstate.c and scripts/analyze-migration.py of QEMU
+// 7.2. Pure functions.
+#pragma once
+
+#include "migration/state/description.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace godwit::migration::wire {
+
+struct DescribedSection {
+    std::string name;
+    std::uint32_t instance;
+    std::string record;
+    std::uint32_t version;
+    RecordDescription description;
+};
+
+// One line, no NUL. Elements of an array that look alike are described once, with `array_len`; a field name
+// that repeats within a record gets the suffix "[k]".
+std::string describe(const std::vector<DescribedSection>& sections);
+
+} // namespace godwit::migration::wire
