@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a godwit process ends, and the exit statuses that scripts rely on (README, "Exit statuses").
+#pragma once
+
+#include "vmm/base/result.h"
+
+namespace godwit {
+
+enum class ExitStatus : int {
+    Success = 0,         // the guest powered off, was migrated away, or quit was asked for
+    Failure = 1,         // anything without a status of its own
+    Usage = 2,           // the command line, or a file that it names, is wrong
+    NoResource = 3,      // /dev/kvm, a disk, a tap or a lock cannot be had
+    GuestCrashed = 4,    // triple fault, or an instruction that KVM cannot emulate
+    MigrationFailed = 5, // the guest goes on where it was
+    Incompatible = 6,    // the two machines do not fit; the guest goes on where it was
+    InDoubt = 7,         // the handover's outcome is not known; the guest is stopped here
+    Cancelled = 8,
+};
+
+constexpr ExitStatus exit_status(ErrorCode code) {
+    switch (code) {
+    case ErrorCode::InvalidInput:
+        return ExitStatus::Usage;
+    case ErrorCode::NoDevice:
+        return ExitStatus::NoResource;
+    case ErrorCode::Guest:
+        return ExitStatus::GuestCrashed;
+    case ErrorCode::Protocol:
+    case ErrorCode::Corrupt:
+    case ErrorCode::Disconnected:
+        return ExitStatus::MigrationFailed;
+    case ErrorCode::Incompatible:
+        return ExitStatus::Incompatible;
+    case ErrorCode::InDoubt:
+        return ExitStatus::InDoubt;
+    case ErrorCode::Cancelled:
+        return ExitStatus::Cancelled;
+    case ErrorCode::Internal:
+    case ErrorCode::System:
+        return ExitStatus::Failure;
+    }
+    return ExitStatus::Failure;
+}
+
+} // namespace godwit

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One godwit process: a machine, its loop, its control socket, and the migrations into and out of it.
+//
+// Threads: run() turns its caller into the conductor, which alone starts, pauses, resumes and ends the machine by
+// tasks from a queue; requests arrive on the loop's thread and are answered from whichever thread has the answer.
+#pragma once
+
+#include "vmm/control/exit.h"
+#include "vmm/control/incoming.h"
+#include "vmm/control/outgoing.h"
+#include "vmm/control/qmp_server.h"
+#include "vmm/control/task_queue.h"
+#include "vmm/loop/loop.h"
+#include "vmm/machine/machine.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace godwit::control {
+
+struct InstanceOptions {
+    MachineConfig machine;
+    std::string control_path;      // no control socket when empty
+    std::string incoming;          // where to wait for a migration; boots the kernel when empty
+    bool once = false;             // a receiver ends after its first failed attempt
+    bool start_paused = false;
+    bool no_reboot = false;
+};
+
+class Instance final : private MachineEvents {
+  public:
+    static Result<std::unique_ptr<Instance>> create(InstanceOptions options);
+    ~Instance() override;
+
+    // Until the guest, an operator or a migration ends it. The error, if any, was logged.
+    ExitStatus run();
+    // Any thread, and signal-safe enough for a thread that waits for signals: ends run() with success.
+    void quit();
+
+  private:
+    friend struct Commands;
+
+    explicit Instance(InstanceOptions options) : options_(std::move(options)) {}
+    Status set_up();
+
+    // MachineEvents: on vCPU threads.
+    void guest_powered_off() override;
+    void guest_reset() override;
+    void guest_crashed(Error why) override;
+
+    // ---- conductor's tasks
+    void end(ExitStatus status);
+    Status stop();
+    Status cont();
+    void restart();
+    Status start_migration(const std::string& uri);
+    void migration_ended(const Outgoing::Outcome& outcome);
+    void attempt_failed(const Error& why);
+    void guest_arrived(const migration::Report& report);
+    Status save_stream(const std::string& path);
+
+    void broadcast(std::string_view name, Json data = Json::object());
+
+    InstanceOptions options_;
+    std::unique_ptr<Loop> loop_;
+    std::thread loop_thread_;
+    TaskQueue tasks_;
+    std::unique_ptr<Machine> machine_;
+    std::unique_ptr<Outgoing> outgoing_;
+    std::unique_ptr<Incoming> incoming_;
+    std::unique_ptr<QmpServer> server_;
+    std::optional<ExitStatus> ended_; // conductor only
+};
+
+} // namespace godwit::control
