@@ -74,8 +74,9 @@ class Device {
     // Back to the state after creation. Precondition: stopped.
     virtual void reset() = 0;
 
-    // The device's own part of its section (design: "save_device"). Precondition: stopped.
-    virtual Status save_device(StateWriter& writer) = 0;
+    // The device's own part of its section (design: "save_device"). Precondition: stopped. `low_features` are
+    // bits 0 to 31 of what the core saves as the driver's features, which may not be negotiated yet.
+    virtual Status save_device(StateWriter& writer, std::uint32_t low_features) = 0;
     // The configuration space as the source's driver saw it last; all zeros when QEMU's driver never looked,
     // and shorter or longer than ours when the source offers other features. Scratch; an error refuses the
     // load.
