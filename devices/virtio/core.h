@@ -127,12 +127,22 @@ class Core final : public StateSection, private DeviceHost {
 
     std::string_view name() const { return traits().id; }
     bool may_start() const;
+    Status make_live_queues();
     Status start_device();
     Status stop_device();
+    void check_rings();
     void restart_device();
     bool reset_device();
     void forget_queue(std::uint16_t index);
     std::uint8_t accept_features(std::uint8_t status);
+    // The parts of load().
+    Status load_common(StateReader& reader, Loaded& loaded);
+    Status load_queues(StateReader& reader, Loaded& loaded);
+    Status load_subsections(StateReader& reader, Loaded& loaded);
+    Status load_subsection(StateReader& reader, std::string_view name, Loaded& loaded);
+    Status sanitise(Loaded& loaded) const;
+    Status sanitise_queue(std::uint16_t index, const Loaded& loaded) const;
+    void save_subsections(StateWriter& writer) const;
     Result<SplitQueue> make_queue(const QueueSetup& setup, std::uint64_t features,
                                   std::uint16_t last_avail) const;
 

@@ -42,16 +42,17 @@ SplitQueue::SplitQueue(GuestMemory& memory, const Config& config, std::uint16_t 
     : memory_(&memory), config_(config), last_avail_(last_avail_index), shadow_avail_(last_avail_index),
       heads_((config.size + 63u) / 64u) {}
 
+Status SplitQueue::check_areas(const GuestMemory& memory, std::uint16_t size, const QueueAddresses& at) {
+    if (!std::has_single_bit(size))
+        return error(ErrorCode::Guest, "queue size {} is not a power of two", size);
+    TRY(check_area(memory, at.desc, 16 * std::uint64_t{size}, 16, "descriptor table"));
+    TRY(check_area(memory, at.driver, 6 + 2 * std::uint64_t{size}, 2, "available ring"));
+    return check_area(memory, at.device, 6 + 8 * std::uint64_t{size}, 4, "used ring");
+}
+
 Result<SplitQueue> SplitQueue::create(GuestMemory& memory, const Config& config,
                                       std::uint16_t last_avail_index) {
-    if (!std::has_single_bit(config.size))
-        return error(ErrorCode::Guest, "queue size {} is not a power of two", config.size);
-    const std::uint64_t size = config.size;
-    const QueueAddresses& at = config.addresses;
-    TRY(check_area(memory, at.desc, 16 * size, 16, "descriptor table"));
-    TRY(check_area(memory, at.driver, 6 + 2 * size, 2, "available ring"));
-    TRY(check_area(memory, at.device, 6 + 8 * size, 4, "used ring"));
-
+    TRY(check_areas(memory, config.size, config.addresses));
     SplitQueue queue{memory, config, last_avail_index};
     queue.used_index_ = TRY(memory.load_acquire<std::uint16_t>(queue.used_idx()));
     if (queue.in_flight() > config.size)
@@ -67,6 +68,14 @@ Result<std::uint16_t> SplitQueue::available() {
         return error(ErrorCode::Guest, "available index {} is {} ahead of {} in a queue of {}", shadow_avail_,
                      count, last_avail_, config_.size);
     return count;
+}
+
+Status SplitQueue::check_indices() {
+    const auto used = TRY(memory_->load_acquire<std::uint16_t>(used_idx()));
+    if (used != used_index_)
+        return error(ErrorCode::Guest, "the driver changed the used index from {} to {}", used_index_, used);
+    TRY(available());
+    return {};
 }
 
 Result<bool> SplitQueue::pop(Chain& chain) {

@@ -48,6 +48,9 @@ class SplitQueue {
     static Result<SplitQueue> create(GuestMemory& memory, const Config& config,
                                      std::uint16_t last_avail_index);
 
+    // The check of the areas alone, for a queue that is being set up.
+    static Status check_areas(const GuestMemory& memory, std::uint16_t size, const QueueAddresses& at);
+
     std::uint16_t size() const { return config_.size; }
     // The index that migrates; the used index is in guest RAM.
     std::uint16_t last_avail_index() const { return last_avail_; }
@@ -55,6 +58,8 @@ class SplitQueue {
     std::uint16_t in_flight() const { return static_cast<std::uint16_t>(last_avail_ - used_index_); }
     // Chains that wait in the available ring; an index that is more than `size` ahead is an error.
     Result<std::uint16_t> available();
+    // Whether the indices in guest RAM are still possible ones, so that the queue could be loaded elsewhere.
+    Status check_indices();
 
     // Fills `chain` with the next one; false when the ring is empty. An error (loop in a chain, a range
     // outside RAM, an index too far ahead, a descriptor of no bytes, a head that is still in flight...) means
