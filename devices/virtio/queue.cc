@@ -87,7 +87,7 @@ Result<bool> SplitQueue::pop(Chain& chain) {
     if (chain.head >= config_.size)
         return error(ErrorCode::Guest, "head {} in a queue of {}", chain.head, config_.size);
     if (is_in_flight(chain.head))
-        return error(ErrorCode::Guest, "head {} was offered again while it is in flight", chain.head);
+        return error(ErrorCode::Guest, "head {} was offered again while it is still in flight", chain.head);
     TRY(read_chain(chain));
     flip_in_flight(chain.head);
     ++last_avail_;
