@@ -47,7 +47,7 @@ Status Core::save(StateWriter& writer) {
     }
 
     writer.step("device.save_device");
-    TRY(device_.save_device(writer));
+    TRY(device_.save_device(writer, static_cast<std::uint32_t>(driver_features_ & offered_features())));
 
     writer.step("core.subsections");
     save_subsections(writer);
