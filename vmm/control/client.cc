@@ -16,16 +16,18 @@ constexpr std::chrono::seconds kAnswerLimit{60};
 
 ErrorCode code_named(std::string_view name) {
     for (const ErrorCode code :
-         {ErrorCode::Internal, ErrorCode::InvalidInput, ErrorCode::System, ErrorCode::NoDevice, ErrorCode::Guest,
-          ErrorCode::Protocol, ErrorCode::Corrupt, ErrorCode::Incompatible, ErrorCode::Disconnected,
-          ErrorCode::Cancelled, ErrorCode::InDoubt}) {
+         {ErrorCode::Internal, ErrorCode::InvalidInput, ErrorCode::System, ErrorCode::NoDevice,
+          ErrorCode::Guest, ErrorCode::Protocol, ErrorCode::Corrupt, ErrorCode::Incompatible,
+          ErrorCode::Disconnected, ErrorCode::Cancelled, ErrorCode::InDoubt}) {
         if (to_string(code) == name)
             return code;
     }
     return ErrorCode::Internal;
 }
 
-Error gone() { return Error{ErrorCode::Disconnected, "the control socket was closed by the other side"}; }
+Error gone() {
+    return Error{ErrorCode::Disconnected, "the control socket was closed by the other side"};
+}
 
 } // namespace
 
@@ -73,15 +75,16 @@ Result<std::optional<Json>> Client::next_message(std::chrono::milliseconds limit
     const auto deadline = std::chrono::steady_clock::now() + limit;
     for (;;) {
         if (const std::size_t end = received_.find('\n'); end != std::string::npos) {
-            Json message = Json::parse(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
-                                       false);
+            Json message = Json::parse(received_.begin(),
+                                       received_.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
             received_.erase(0, end + 1);
             if (!message.is_object())
-                return error(ErrorCode::Protocol, "the control socket sent something that is not a JSON object");
+                return error(ErrorCode::Protocol,
+                             "the control socket sent something that is not a JSON object");
             return std::optional{std::move(message)};
         }
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline -
-                                                                                std::chrono::steady_clock::now());
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+            deadline - std::chrono::steady_clock::now());
         pollfd wait{fd_.get(), POLLIN, 0};
         const int ready = ::poll(&wait, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
         if (ready == 0)
@@ -97,7 +100,8 @@ Result<std::optional<Json>> Client::next_message(std::chrono::milliseconds limit
         }
         received_.append(buffer, static_cast<std::size_t>(count));
         if (received_.size() > kMaxMessage)
-            return error(ErrorCode::Protocol, "the control socket sent more than {} bytes in one line", kMaxMessage);
+            return error(ErrorCode::Protocol, "the control socket sent more than {} bytes in one line",
+                         kMaxMessage);
     }
 }
 

@@ -2,8 +2,9 @@
 //
 // One godwit process: a machine, its loop, its control socket, and the migrations into and out of it.
 //
-// Threads: run() turns its caller into the conductor, which alone starts, pauses, resumes and ends the machine by
-// tasks from a queue; requests arrive on the loop's thread and are answered from whichever thread has the answer.
+// Threads: run() turns its caller into the conductor, which alone starts, pauses, resumes and ends the
+// machine by tasks from a queue; requests arrive on the loop's thread and are answered from whichever thread
+// has the answer.
 #pragma once
 
 #include "vmm/control/exit.h"
@@ -23,9 +24,9 @@ namespace godwit::control {
 
 struct InstanceOptions {
     MachineConfig machine;
-    std::string control_path;      // no control socket when empty
-    std::string incoming;          // where to wait for a migration; boots the kernel when empty
-    bool once = false;             // a receiver ends after its first failed attempt
+    std::string control_path; // no control socket when empty
+    std::string incoming;     // where to wait for a migration; boots the kernel when empty
+    bool once = false;        // a receiver ends after its first failed attempt
     bool start_paused = false;
     bool no_reboot = false;
 };

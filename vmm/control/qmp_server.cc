@@ -26,7 +26,8 @@ Json timestamp() {
 
 Json greeting() {
     return {{"QMP",
-             {{"version", {{"qemu", {{"major", 7}, {"minor", 2}, {"micro", 0}}}, {"package", "godwit " GODWIT_VERSION}}},
+             {{"version",
+               {{"qemu", {{"major", 7}, {"minor", 2}, {"micro", 0}}}, {"package", "godwit " GODWIT_VERSION}}},
               {"capabilities", Json::array()}}}};
 }
 
@@ -54,7 +55,9 @@ void Responder::send(Json message) const {
     });
 }
 
-void Responder::success(Json value) const { send({{"return", std::move(value)}}); }
+void Responder::success(Json value) const {
+    send({{"return", std::move(value)}});
+}
 
 void Responder::failure(const Error& error) const {
     send({{"error", {{"class", "GenericError"}, {"desc", error.text}, {"code", to_string(error.code)}}}});
@@ -76,7 +79,9 @@ QmpServer::QmpServer(Loop& loop, Fd listener, std::string path, Handler handler)
     : loop_(loop), listener_(std::move(listener)), path_(std::move(path)), handler_(std::move(handler)),
       self_(std::make_shared<QmpServer*>(this)) {}
 
-QmpServer::~QmpServer() { ::unlink(path_.c_str()); }
+QmpServer::~QmpServer() {
+    ::unlink(path_.c_str());
+}
 
 void QmpServer::accept_clients() {
     for (;;) {
@@ -176,7 +181,8 @@ void QmpServer::send(Client& client, const Json& message) {
 
 bool QmpServer::flush(Client& client) {
     while (!client.unsent.empty()) {
-        const ssize_t count = ::send(client.fd.get(), client.unsent.data(), client.unsent.size(), MSG_NOSIGNAL);
+        const ssize_t count =
+            ::send(client.fd.get(), client.unsent.data(), client.unsent.size(), MSG_NOSIGNAL);
         if (count < 0)
             return errno == EAGAIN || errno == EINTR;
         client.unsent.erase(0, static_cast<std::size_t>(count));

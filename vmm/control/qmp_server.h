@@ -50,7 +50,8 @@ class QmpServer {
   public:
     using Handler = std::function<void(const Request&, const Responder&)>;
 
-    // Before the loop runs, or on it. Refuses a path where another process listens; a left-over socket is replaced.
+    // Before the loop runs, or on it. Refuses a path where another process listens; a left-over socket is
+    // replaced.
     static Result<std::unique_ptr<QmpServer>> create(Loop& loop, const std::string& path, Handler handler);
     ~QmpServer();
 

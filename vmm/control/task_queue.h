@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Work for the conductor: the one thread that starts, pauses, resumes and ends the machine. Pausing waits for vCPUs,
-// which may themselves be waiting for the loop: so it is never done on the loop.
+// Work for the conductor: the one thread that starts, pauses, resumes and ends the machine. Pausing waits for
+// vCPUs, which may themselves be waiting for the loop: so it is never done on the loop.
 #pragma once
 
 #include <condition_variable>

@@ -9,8 +9,8 @@
 
 namespace godwit::control {
 
-// Non-blocking listener with access for the owner only. A socket that nobody serves any more is replaced; one that
-// somebody serves is an error.
+// Non-blocking listener with access for the owner only. A socket that nobody serves any more is replaced; one
+// that somebody serves is an error.
 Result<Fd> listen_unix(const std::string& path);
 // Blocking connection.
 Result<Fd> connect_unix(const std::string& path);

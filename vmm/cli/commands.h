@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The subcommands, one function each. They add their options to the parser; what they return runs when the
+// subcommand was chosen, and gives the exit status.
+#pragma once
+
+#include "vmm/control/exit.h"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string_view>
+
+namespace godwit::cli {
+
+using Action = std::function<ExitStatus()>;
+
+// A subcommand and what it does once its options are parsed.
+struct Command {
+    CLI::App* app;
+    Action action;
+};
+
+Command add_run(CLI::App& program);
+Command add_receive(CLI::App& program);
+Command add_migrate(CLI::App& program);
+Command add_status(CLI::App& program);
+Command add_pause(CLI::App& program);
+Command add_resume(CLI::App& program);
+Command add_powerdown(CLI::App& program);
+Command add_quit(CLI::App& program);
+
+// Says what went wrong on standard error and gives the exit status that goes with it.
+ExitStatus report(const Error& error);
+
+} // namespace godwit::cli

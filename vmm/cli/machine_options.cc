@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cli/machine_options.h"
+
+#include "vmm/machine/board.h"
+#include "vmm/machine/config/key_values.h"
+
+namespace godwit::cli {
+
+void MachineOptions::add_to(CLI::App& app) {
+    app.add_option("--name", name_, "name of the machine, for messages")->capture_default_str();
+    app.add_option("-m,--memory", memory_, "guest RAM: bytes, or with K, M or G")->capture_default_str();
+    app.add_option("-c,--cpus", cpus_, fmt::format("vCPUs, 1 to {}", board::kMaxCpus))->capture_default_str();
+    app.add_option(
+           "--disk", disks_,
+           "a disk: path=FILE[,readonly=on|off][,id=NAME][,addr=SLOT]; a raw image or a block device; may be "
+           "repeated")
+        ->take_all();
+    app.add_option(
+           "--net", nets_,
+           "a network interface: tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME][,addr=SLOT]; may be repeated")
+        ->take_all();
+    app.add_option("--serial", serial_,
+                   "where the serial line goes: stdio, null, pty, file=PATH or socket=PATH")
+        ->capture_default_str();
+    app.add_option("--control", control_path, "unix socket on which this process is controlled (QMP)");
+}
+
+Result<MachineConfig> MachineOptions::config() const {
+    MachineConfig config;
+    config.name = name_;
+    config.memory = TRY(parse_size("--memory", memory_));
+    config.cpus = static_cast<std::uint32_t>(TRY(parse_number("--cpus", cpus_, 1, board::kMaxCpus)));
+    config.serial = serial_;
+    for (const std::string& disk : disks_)
+        config.disks.push_back(TRY(parse_disk(disk)));
+    for (const std::string& net : nets_)
+        config.nets.push_back(TRY(parse_net(net)));
+    return config;
+}
+
+} // namespace godwit::cli

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The options that describe a machine, the same for `run` and `receive`.
+#pragma once
+
+#include "vmm/machine/config/machine_config.h"
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+#include <vector>
+
+namespace godwit::cli {
+
+// As typed; config() parses and checks them.
+class MachineOptions {
+  public:
+    void add_to(CLI::App& app);
+    Result<MachineConfig> config() const;
+
+    std::string control_path;
+
+  private:
+    std::string name_ = "godwit";
+    std::string memory_ = "256M";
+    std::string cpus_ = "1";
+    std::string serial_ = "stdio";
+    std::vector<std::string> disks_;
+    std::vector<std::string> nets_;
+};
+
+} // namespace godwit::cli

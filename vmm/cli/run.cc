@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// godwit run, godwit receive: the subcommands that are a machine.
+#include "vmm/cli/commands.h"
+#include "vmm/cli/machine_options.h"
+#include "vmm/control/instance.h"
+
+#include <csignal>
+#include <memory>
+#include <thread>
+
+namespace godwit::cli {
+
+namespace {
+
+// SIGINT and SIGTERM end the machine in order. A thread of its own waits for them, so that every other thread
+// has them blocked and no handler runs anywhere. It lives until the process ends.
+void quit_on_signals(control::Instance& instance) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    std::thread{[set, &instance] {
+        int signal = 0;
+        while (sigwait(&set, &signal) == 0)
+            instance.quit();
+    }}.detach();
+}
+
+void block_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+ExitStatus run_instance(control::InstanceOptions options) {
+    block_signals(); // before any thread exists
+    if (const Status status = complete(options.machine); !status.ok())
+        return report(status.error());
+    auto instance = control::Instance::create(std::move(options));
+    if (!instance.ok())
+        return report(instance.error());
+    quit_on_signals(**instance);
+    return (*instance)->run();
+}
+
+} // namespace
+
+Command add_run(CLI::App& program) {
+    struct Options {
+        MachineOptions machine;
+        std::string kernel;
+        std::string initrd;
+        std::string command_line;
+        bool paused = false;
+        bool no_reboot = false;
+    };
+    auto options = std::make_shared<Options>();
+    CLI::App* const app = program.add_subcommand("run", "boot a guest and run it until it powers off");
+    app->add_option("-k,--kernel", options->kernel,
+                    "kernel: an ELF image with a PVH note, or a Linux bzImage")
+        ->required();
+    app->add_option("-i,--initrd", options->initrd, "initial RAM disk");
+    app->add_option("-a,--cmdline", options->command_line, "kernel command line");
+    options->machine.add_to(*app);
+    app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
+    app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
+    return {app, [options] {
+                auto config = options->machine.config();
+                if (!config.ok())
+                    return report(config.error());
+                control::InstanceOptions instance;
+                instance.machine = std::move(config).value();
+                instance.machine.kernel = options->kernel;
+                instance.machine.initrd = options->initrd;
+                instance.machine.command_line = options->command_line;
+                instance.control_path = options->machine.control_path;
+                instance.start_paused = options->paused;
+                instance.no_reboot = options->no_reboot;
+                return run_instance(std::move(instance));
+            }};
+}
+
+Command add_receive(CLI::App& program) {
+    struct Options {
+        MachineOptions machine;
+        std::string address;
+        bool once = false;
+        bool no_reboot = false;
+    };
+    auto options = std::make_shared<Options>();
+    CLI::App* const app = program.add_subcommand(
+        "receive", "wait for a guest from another godwit, and run it once this process owns it");
+    app->add_option(
+           "address", options->address,
+           "where to listen: tcp:HOST:PORT, tcp:[::]:PORT or unix:PATH. The peer is not authenticated")
+        ->required();
+    options->machine.add_to(*app);
+    app->add_flag("--once", options->once, "end when an attempt fails, with the status that says why");
+    app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
+    app->footer(
+        "Memory, vCPUs and devices must be those of the source; disks and taps are this host's own. A failed "
+        "attempt is\nlogged, and the process waits for the next one.");
+    return {app, [options] {
+                auto config = options->machine.config();
+                if (!config.ok())
+                    return report(config.error());
+                control::InstanceOptions instance;
+                instance.machine = std::move(config).value();
+                instance.control_path = options->machine.control_path;
+                instance.incoming = options->address;
+                instance.once = options->once;
+                instance.no_reboot = options->no_reboot;
+                return run_instance(std::move(instance));
+            }};
+}
+
+} // namespace godwit::cli
