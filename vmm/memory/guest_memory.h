@@ -91,8 +91,11 @@ class GuestMemory {
         TRY(read(gpa, std::as_writable_bytes(std::span{&value, 1})));
         return value;
     }
+    // A span of bytes is not a value: this would write its pointer.
     template <class T>
-    requires std::is_trivially_copyable_v<T> Status write(Gpa gpa, const T& value) {
+    requires(std::is_trivially_copyable_v<T> &&
+             !std::is_convertible_v<const T&, std::span<const std::byte>>) Status
+        write(Gpa gpa, const T& value) {
         return write(gpa, std::as_bytes(std::span{&value, 1}));
     }
 

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/boot/image.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace godwit::boot {
+
+Result<Image> Image::open(const std::string& path) {
+    // Without O_NONBLOCK, opening a FIFO would wait for a writer.
+    Fd file = TRY(open_file(path, O_RDONLY | O_NONBLOCK));
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0)
+        return system_error(errno, fmt::format("stat '{}'", path));
+    if (!S_ISREG(status.st_mode))
+        return invalid_input("'{}' is not a regular file", path);
+    return Image{std::move(file), static_cast<std::uint64_t>(status.st_size)};
+}
+
+Status Image::check_range(std::uint64_t offset, std::uint64_t length, std::string_view part) const {
+    if (offset > size_ || length > size_ - offset)
+        return invalid_input("truncated: {} of {} bytes from {:#x}, but there are only {:#x}", part, length,
+                             offset, size_);
+    return {};
+}
+
+Status Image::read_all(std::uint64_t offset, std::span<std::byte> out, std::string_view part) const {
+    while (!out.empty()) {
+        const ssize_t got = ::pread(file_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return system_error(errno, fmt::format("read {}", part));
+        if (got == 0)
+            return invalid_input("truncated while it was read: {} is {} bytes short", part, out.size());
+        offset += static_cast<std::uint64_t>(got);
+        out = out.subspan(static_cast<std::size_t>(got));
+    }
+    return {};
+}
+
+Status Image::read(std::uint64_t offset, std::span<std::byte> out, std::string_view part) const {
+    TRY(check_range(offset, out.size(), part));
+    if (file_)
+        return read_all(offset, out, part);
+    if (!out.empty())
+        std::memcpy(out.data(), memory_.data() + offset, out.size());
+    return {};
+}
+
+Status Image::load(std::uint64_t offset, std::uint64_t length, GuestMemory& memory, Gpa to,
+                   std::string_view part) const {
+    TRY(check_range(offset, length, part));
+    if (length == 0)
+        return {};
+    const GuestWriteSlice target = TRY_IN(memory.writable(to, length), part);
+    if (!file_) {
+        target.copy_in(0, std::span{memory_.data() + offset, length});
+        return {};
+    }
+    const Status done = read_all(offset, {target.for_kernel(), length}, part);
+    target.wrote(length);
+    return done;
+}
+
+} // namespace godwit::boot

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The bytes of a kernel or initrd: a file, read where they are wanted, or memory that was unpacked. Files are
+// read and not mapped: a file that somebody truncates meanwhile must be an error, not a SIGBUS. Const
+// methods: any thread.
+#pragma once
+
+#include "vmm/base/address.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/mapping.h"
+#include "vmm/base/result.h"
+#include "vmm/memory/guest_memory.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace godwit::boot {
+
+class Image {
+  public:
+    // A regular file. The error names the path.
+    static Result<Image> open(const std::string& path);
+    explicit Image(Mapping unpacked) : memory_(std::move(unpacked)), size_(memory_.size()) {}
+
+    std::uint64_t size() const { return size_; }
+
+    // InvalidInput "truncated: PART needs bytes A to B, the image has N" when they are not all there.
+    Status check_range(std::uint64_t offset, std::uint64_t length, std::string_view part) const;
+    Status read(std::uint64_t offset, std::span<std::byte> out, std::string_view part) const;
+    // Copies once, straight into guest memory.
+    Status load(std::uint64_t offset, std::uint64_t length, GuestMemory& memory, Gpa to,
+                std::string_view part) const;
+
+  private:
+    Image(Fd file, std::uint64_t size) : file_(std::move(file)), size_(size) {}
+    Status read_all(std::uint64_t offset, std::span<std::byte> out, std::string_view part) const;
+
+    Fd file_; // or
+    Mapping memory_;
+    std::uint64_t size_;
+};
+
+} // namespace godwit::boot

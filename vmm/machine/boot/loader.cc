@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/boot/loader.h"
+
+#include "vmm/base/bytes.h"
+#include "vmm/machine/boot/layout.h"
+#include "vmm/machine/boot/memory_map.h"
+#include "vmm/machine/boot/unpack.h"
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+
+namespace godwit::boot {
+
+namespace {
+
+constexpr std::uint64_t kEntry64Offset =
+    0x200; // boot.rst: the 64-bit entry, behind the start of the protected-mode part
+
+std::string first_bytes(const Image& image) {
+    std::array<std::byte, 4> bytes{};
+    const std::size_t count = std::min<std::size_t>(bytes.size(), image.size());
+    if (count == 0 || !image.read(0, std::span{bytes}.first(count), "magic").ok())
+        return "is empty";
+    std::string text = "starts with";
+    for (const std::byte byte : std::span{bytes}.first(count))
+        text += fmt::format(" {:02x}", std::to_integer<unsigned>(byte));
+    return text;
+}
+
+} // namespace
+
+Result<PreparedKernel> prepare(const BootSource& source) {
+    const auto context = fmt::format("kernel '{}'", source.kernel);
+    PreparedKernel prepared{source, TRY_IN(Image::open(source.kernel), "kernel")};
+    if (has_elf_magic(prepared.kernel_))
+        prepared.elf_ = TRY_IN(parse_elf(prepared.kernel_), context);
+    else if (has_bzimage_magic(prepared.kernel_))
+        TRY_IN(prepared.prepare_bzimage(), context);
+    else
+        return invalid_input("{}: neither an ELF file nor a bzImage ({})", context,
+                             first_bytes(prepared.kernel_));
+
+    if (source.initrd) {
+        prepared.initrd_ = TRY_IN(Image::open(*source.initrd), "initrd");
+        if (prepared.initrd_->size() == 0)
+            return invalid_input("initrd '{}' is empty", *source.initrd);
+    }
+    TRY(prepared.check_command_line());
+    return prepared;
+}
+
+std::future<Result<PreparedKernel>> prepare_in_background(BootSource source) {
+    const auto task = [source = std::move(source)] { return prepare(source); };
+    try {
+        return std::async(std::launch::async, task);
+    } catch (const std::system_error&) {
+        return std::async(std::launch::deferred, task);
+    }
+}
+
+// Unpacking on the host and entering the result saves the guest the slowest part of its boot; a payload that
+// we cannot use that way is left to the kernel's own unpacker.
+Status PreparedKernel::prepare_bzimage() {
+    bzimage_ = TRY(parse_bzimage(kernel_));
+    Mapping packed;
+    if (bzimage_->payload_size != 0) {
+        packed = TRY(Mapping::anonymous(bzimage_->payload_size));
+        TRY(kernel_.read(bzimage_->payload_offset, packed.bytes(), "the compressed kernel"));
+    }
+    const bool can_unpack_itself = bzimage_->has_entry64 && bzimage_->kernel_size > kEntry64Offset;
+    if (can_unpack_itself && !identify_compression(packed.bytes()))
+        return {};
+
+    if (bzimage_->payload_size == 0)
+        return invalid_input("a bzImage without a compressed kernel and without a 64-bit entry");
+    Image unpacked{TRY_IN(unpack(packed.bytes()), "its compressed kernel")};
+    if (has_elf_magic(unpacked)) {
+        elf_ = TRY_IN(parse_elf(unpacked), "its compressed kernel");
+        kernel_ = std::move(unpacked);
+        return {};
+    }
+    if (!can_unpack_itself)
+        return invalid_input("its compressed kernel is not an ELF file ({}), and it has no 64-bit entry",
+                             first_bytes(unpacked));
+    return {};
+}
+
+Status PreparedKernel::check_command_line() const {
+    std::uint64_t limit = bzimage_ ? bzimage_->command_line_limit : kDefaultCommandLineLimit;
+    limit = std::min(limit, kCommandLineRoom - 1);
+    if (source_.command_line.size() > limit)
+        return invalid_input("kernel command line of {} bytes; '{}' takes at most {}",
+                             source_.command_line.size(), source_.kernel, limit);
+    if (source_.command_line.find('\0') != std::string::npos)
+        return invalid_input("kernel command line with a zero byte");
+    return {};
+}
+
+EntryKind PreparedKernel::kind() const {
+    return elf_ && elf_->pvh_entry ? EntryKind::Pvh : EntryKind::Linux64;
+}
+
+board::Window PreparedKernel::footprint() const {
+    if (elf_)
+        return {elf_->begin(), elf_->end() - elf_->begin()};
+    return {bzimage_->pref_address, std::max(bzimage_->init_size, bzimage_->kernel_size)};
+}
+
+Status PreparedKernel::check_room(board::Window footprint, const GuestMemory& memory) const {
+    const std::uint64_t low_ram = memory.regions().front().size;
+    if (low_ram < kMinimumRam)
+        return invalid_input("{} bytes of RAM; at least {} are needed to boot a kernel", low_ram,
+                             kMinimumRam);
+    if (footprint.end() < footprint.base || footprint.end() > low_ram)
+        return invalid_input("it does not fit in RAM: it needs {:#x} to {:#x}, RAM below 4 GiB ends at {:#x}",
+                             footprint.base, footprint.end(), low_ram);
+    const auto check = [](board::Window part) -> Status {
+        for (const board::Window& taken : {kLoaderArea, board::kLegacyHole})
+            if (part.base < taken.end() && part.end() > taken.base)
+                return invalid_input("it wants to lie at {:#x} to {:#x}, but {:#x} to {:#x} is not free",
+                                     part.base, part.end(), taken.base, taken.end());
+        return {};
+    };
+    if (!elf_)
+        return check(footprint);
+    for (const ElfSegment& segment : elf_->segments)
+        TRY(check({segment.address.value, segment.memory_size}));
+    return {};
+}
+
+Status PreparedKernel::place_kernel(GuestMemory& memory) const {
+    if (!elf_)
+        return kernel_.load(bzimage_->kernel_offset, bzimage_->kernel_size, memory,
+                            Gpa{bzimage_->pref_address}, "the protected-mode part");
+    for (const ElfSegment& segment : elf_->segments)
+        TRY(kernel_.load(segment.file_offset, segment.file_size, memory, segment.address, "a segment"));
+    return {};
+}
+
+// As high as possible, out of the way of whatever the kernel puts behind itself.
+Result<std::optional<PlacedInitrd>> PreparedKernel::place_initrd(GuestMemory& memory,
+                                                                 std::uint64_t kernel_end) const {
+    if (!initrd_)
+        return std::optional<PlacedInitrd>{};
+    const auto context = fmt::format("initrd '{}'", *source_.initrd);
+    const std::uint64_t low_ram = memory.regions().front().size;
+    const std::uint64_t top = bzimage_ ? std::min(low_ram, bzimage_->initrd_end) : low_ram;
+    // Not under 1 MiB, also for a kernel that lies there.
+    const std::uint64_t bottom = align_up(std::max(kernel_end, board::kLegacyHole.end()), kPageSize);
+    const std::uint64_t size = initrd_->size();
+    if (top < bottom || size > top - bottom)
+        return invalid_input("{}: {} bytes do not fit in RAM between the kernel's end {:#x} and {:#x}",
+                             context, size, bottom, top);
+    const Gpa base{(top - size) / kPageSize * kPageSize};
+    TRY_IN(initrd_->load(0, size, memory, base, "the initrd"), context);
+    return std::optional{PlacedInitrd{base, size}};
+}
+
+Result<EntryState> PreparedKernel::place_handover(GuestMemory& memory, const Handover& handover) const {
+    TRY(memory.write(kCommandLine, std::as_bytes(std::span{source_.command_line.c_str(),
+                                                           source_.command_line.size() + 1})));
+    if (kind() == EntryKind::Pvh) {
+        TRY(memory.write(kStartInfo, make_start_info(handover)));
+        return make_entry(EntryKind::Pvh, *elf_->pvh_entry, memory);
+    }
+    const std::span<const std::byte> header =
+        bzimage_ ? std::span<const std::byte>{bzimage_->setup_header} : std::span<const std::byte>{};
+    TRY(memory.write(kZeroPage, make_zero_page(handover, header)));
+    const std::uint64_t rip = elf_ ? *elf_->entry64 : bzimage_->pref_address + kEntry64Offset;
+    return make_entry(EntryKind::Linux64, rip, memory);
+}
+
+Result<LoadedKernel> PreparedKernel::place(GuestMemory& memory, const Surroundings& surroundings) const {
+    const auto context = fmt::format("kernel '{}'", source_.kernel);
+    Handover handover{kCommandLine, {}, surroundings.rsdp, {}};
+    handover.memory_map = TRY(make_memory_map(memory.regions(), surroundings.reservations));
+    const board::Window kernel = footprint();
+    TRY_IN(check_room(kernel, memory), context);
+    TRY_IN(place_kernel(memory), context);
+    handover.initrd = TRY(place_initrd(memory, kernel.end()));
+    const EntryState entry = TRY(place_handover(memory, handover));
+    return LoadedKernel{entry, Gpa{kernel.base}, kernel.size, handover.initrd};
+}
+
+} // namespace godwit::boot
