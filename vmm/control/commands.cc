@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/commands.h"
+
+#include "migration/channel/address.h"
+#include "vmm/control/instance.h"
+
+#include <algorithm>
+
+namespace godwit::control {
+
+// A friend of Instance: the handlers, by command.
+struct Commands {
+    // Answers with the outcome of something that the conductor does.
+    template <class F>
+    static void on_conductor(Instance& instance, const Responder& responder, F&& work) {
+        instance.tasks_.push([&instance, responder, work = std::forward<F>(work)]() mutable {
+            const Status status = work(instance);
+            if (status.ok())
+                responder.success();
+            else
+                responder.failure(status.error());
+        });
+    }
+
+    static void stop(Instance& instance, const Json&, const Responder& responder) {
+        on_conductor(instance, responder, [](Instance& i) { return i.stop(); });
+    }
+    static void cont(Instance& instance, const Json&, const Responder& responder) {
+        on_conductor(instance, responder, [](Instance& i) { return i.cont(); });
+    }
+    static void quit(Instance& instance, const Json&, const Responder& responder) {
+        responder.success();
+        instance.quit();
+    }
+    static void system_powerdown(Instance& instance, const Json&, const Responder& responder) {
+        instance.machine_->press_power_button();
+        instance.broadcast("POWERDOWN");
+        responder.success();
+    }
+    static void system_reset(Instance& instance, const Json&, const Responder& responder) {
+        on_conductor(instance, responder, [](Instance& i) { return i.restart(); });
+    }
+    static void query_status(Instance& instance, const Json&, const Responder& responder) {
+        const std::string_view status = instance.status_name();
+        responder.success({{"status", status}, {"running", status == "running"}, {"singlestep", false}});
+    }
+    static void query_name(Instance& instance, const Json&, const Responder& responder) {
+        responder.success({{"name", instance.options_.machine.name}});
+    }
+    static void query_version(Instance&, const Json&, const Responder& responder) {
+        responder.success(
+            {{"qemu", {{"major", 7}, {"minor", 2}, {"micro", 0}}}, {"package", "godwit " GODWIT_VERSION}});
+    }
+    static void query_commands(Instance&, const Json&, const Responder& responder) {
+        Json names = Json::array();
+        names.push_back({{"name", "qmp_capabilities"}});
+        for (const CommandEntry& command : command_table())
+            names.push_back({{"name", command.name}});
+        responder.success(std::move(names));
+    }
+    static void migrate(Instance& instance, const Json& arguments, const Responder& responder) {
+        const auto address = migration::Address::parse(arguments.at("uri").get<std::string>());
+        if (!address.ok())
+            return responder.failure(address.error());
+        on_conductor(instance, responder,
+                     [address = *address](Instance& i) mutable { return i.start_migration(address); });
+    }
+    static void migrate_cancel(Instance& instance, const Json&, const Responder& responder) {
+        instance.outgoing_->cancel();
+        responder.success();
+    }
+    static void query_migrate(Instance& instance, const Json&, const Responder& responder) {
+        responder.success(instance.migration_status());
+    }
+    static void migrate_set_parameters(Instance& instance, const Json& arguments,
+                                       const Responder& responder) {
+        migration::Limits limits = instance.outgoing_->limits();
+        if (const auto value = arguments.find("downtime-limit"); value != arguments.end()) {
+            const std::int64_t milliseconds = value->get<std::int64_t>();
+            if (milliseconds < 1 || milliseconds > 2'000'000)
+                return responder.failure(
+                    invalid_input("downtime-limit: {} ms is not between 1 and 2000000", milliseconds));
+            limits.downtime = std::chrono::milliseconds{milliseconds};
+        }
+        instance.outgoing_->set_limits(limits);
+        responder.success();
+    }
+    static void query_migrate_parameters(Instance& instance, const Json&, const Responder& responder) {
+        responder.success({{"downtime-limit", instance.outgoing_->limits().downtime.count()}});
+    }
+    static void save_stream(Instance& instance, const Json& arguments, const Responder& responder) {
+        on_conductor(instance, responder, [path = arguments.at("path").get<std::string>()](Instance& i) {
+            return i.save_stream(path);
+        });
+    }
+};
+
+namespace {
+
+constexpr Argument kMigrateArguments[]{{"uri", ArgumentType::String, true}};
+constexpr Argument kParameterArguments[]{{"downtime-limit", ArgumentType::Integer}};
+constexpr Argument kPathArgument[]{{"path", ArgumentType::String, true}};
+
+constexpr CommandEntry kCommands[]{
+    {"stop", {}, Commands::stop},
+    {"cont", {}, Commands::cont},
+    {"quit", {}, Commands::quit},
+    {"system_powerdown", {}, Commands::system_powerdown},
+    {"system_reset", {}, Commands::system_reset},
+    {"query-status", {}, Commands::query_status},
+    {"query-name", {}, Commands::query_name},
+    {"query-version", {}, Commands::query_version},
+    {"query-commands", {}, Commands::query_commands},
+    {"migrate", kMigrateArguments, Commands::migrate},
+    {"migrate_cancel", {}, Commands::migrate_cancel},
+    {"query-migrate", {}, Commands::query_migrate},
+    {"migrate-set-parameters", kParameterArguments, Commands::migrate_set_parameters},
+    {"query-migrate-parameters", {}, Commands::query_migrate_parameters},
+    // For developers: a complete stream in QEMU's format, RAM included, into a file.
+    {"x-save-stream", kPathArgument, Commands::save_stream},
+};
+
+bool has_type(const Json& value, ArgumentType type) {
+    switch (type) {
+    case ArgumentType::String:
+        return value.is_string();
+    case ArgumentType::Integer:
+        return value.is_number_integer();
+    case ArgumentType::Boolean:
+        return value.is_boolean();
+    }
+    return false;
+}
+
+Status check_arguments(const CommandEntry& command, const Json& arguments) {
+    for (const auto& [key, value] : arguments.items()) {
+        const auto known = std::find_if(command.arguments.begin(), command.arguments.end(),
+                                        [&key = key](const Argument& a) { return a.name == key; });
+        if (known == command.arguments.end())
+            return invalid_input("{}: unknown argument '{}'", command.name, key);
+        if (!has_type(value, known->type))
+            return invalid_input("{}: argument '{}' has the wrong type", command.name, key);
+    }
+    for (const Argument& argument : command.arguments) {
+        if (argument.required && !arguments.contains(argument.name))
+            return invalid_input("{}: argument '{}' is missing", command.name, argument.name);
+    }
+    return {};
+}
+
+} // namespace
+
+std::span<const CommandEntry> command_table() {
+    return kCommands;
+}
+
+void dispatch(Instance& instance, const Request& request, const Responder& responder) {
+    for (const CommandEntry& command : kCommands) {
+        if (command.name != request.command)
+            continue;
+        if (const Status status = check_arguments(command, request.arguments); !status.ok())
+            return responder.failure(status.error());
+        return command.handle(instance, request.arguments, responder);
+    }
+    responder.failure("CommandNotFound", fmt::format("The command {} has not been found", request.command));
+}
+
+} // namespace godwit::control

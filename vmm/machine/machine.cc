@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the board is put together. Its life is in machine_life.cc.
+#include "vmm/machine/machine.h"
+
+#include "devices/console/make_console.h"
+#include "vmm/base/log.h"
+#include "vmm/kvm/state/sections.h"
+#include "vmm/machine/board.h"
+#include "vmm/machine/loop_section.h"
+
+namespace godwit {
+
+Machine::Machine(const MachineConfig& config, Loop& loop, MachineEvents& events)
+    : config_(config), loop_(loop), events_(events) {}
+
+Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Loop& loop,
+                                                 MachineEvents& events) {
+    std::unique_ptr<Machine> machine{new Machine{config, loop, events}};
+    if (!config.kernel.empty()) {
+        // Unpacking goes on while the VM is set up.
+        machine->kernel_ = boot::prepare_in_background(
+            {config.kernel, config.initrd.empty() ? std::nullopt : std::optional{config.initrd},
+             config.command_line});
+    }
+    TRY(machine->build_core());
+    TRY(loop.call([&]() -> Status {
+        TRY(machine->build_chipset());
+        return machine->build_units();
+    }));
+    machine->list_sections();
+    TRY(machine->remember_reset_state());
+    return machine;
+}
+
+Status Machine::build_core() {
+    memory_ = TRY(GuestMemory::create(config_.memory, board::kLowRamLimit));
+    kvm_ = TRY(kvm::Kvm::open());
+    vm_ = TRY(kvm::Vm::create(*kvm_, *memory_));
+    dirty_log_ = std::make_unique<kvm::DirtyLog>(*vm_);
+    const kvm::CpuidTable cpuid = TRY(kvm::make_cpuid_template(*kvm_));
+    vcpus_ = TRY(kvm::VcpuSet::create(*vm_, {config_.cpus, cpuid, {ports_, mmio_}, *this}));
+    loop_.call([&] { vcpus_->set_loop_thread(std::this_thread::get_id()); });
+    return {};
+}
+
+Status Machine::build_chipset() {
+    const ConsoleSpec spec = TRY(parse_console_spec(config_.serial));
+    console_ = TRY(make_console(loop_, spec));
+    serial_irq_ = TRY(vm_->irqs().line(board::kSerialGsi));
+    serial_ = std::make_unique<Serial>(*serial_irq_, *console_);
+    TRY(ports_.map(board::kSerialPorts.base, board::kSerialPorts.size, *serial_));
+
+    ged_irq_ = TRY(vm_->irqs().line(board::kGedGsi));
+    ged_ = std::make_unique<Ged>(*ged_irq_, *this);
+    TRY(mmio_.map(board::kGedEvents.base, board::kGedEvents.size, ged_->event_registers()));
+    TRY(mmio_.map(board::kGedRegisters.base, board::kGedRegisters.size, ged_->sleep_registers()));
+
+    pci::HostConfig host;
+    host.ecam = board::kPcieEcam.base;
+    const auto mmio64 = board::pcie_mmio64(kvm::physical_address_bits(vcpus_->at(0).cpuid()));
+    host.windows = {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64.base, mmio64.size}};
+    host.intx_gsi = board::kPcieIntxGsiBase;
+    pci_host_ = TRY(pci::PciHost::create(loop_, mmio_, vm_->irqs(), host));
+    return {};
+}
+
+Status Machine::build_units() {
+    const UnitPlaces places{loop_, *memory_, *pci_host_, vm_->irqs(), vm_->doorbells()};
+    for (const DiskConfig& disk : config_.disks)
+        units_.push_back(TRY(make_disk_unit(places, disk)));
+    for (const NetConfig& net : config_.nets)
+        units_.push_back(TRY(make_net_unit(places, net)));
+    return {};
+}
+
+// The order of QEMU's microvm, so that its tools and itself find everything where they look for it.
+void Machine::list_sections() {
+    const auto own = [&](std::unique_ptr<StateSection> section) {
+        sections_.push_back(section.get());
+        owned_sections_.push_back(std::move(section));
+    };
+    own(kvm::make_timer_section(vcpus_->clock()));
+    for (std::uint32_t i = 0; i < vcpus_->size(); ++i) {
+        for (auto& section : kvm::make_cpu_sections(*vcpus_, i)) {
+            reset_sections_.push_back(section.get());
+            own(std::move(section));
+        }
+    }
+    own(kvm::make_ioapic_section(*vm_));
+    reset_sections_.push_back(sections_.back());
+    own(kvm::make_kvmclock_section(vcpus_->kvmclock()));
+    own(std::make_unique<GedSection>(*ged_));
+    for (StateSection* const section : pci_host_->sections())
+        own(std::make_unique<LoopSection>(loop_, *section));
+    own(std::make_unique<SerialSection>(*serial_));
+    for (const auto& unit : units_)
+        own(std::make_unique<LoopSection>(loop_, unit->core()));
+}
+
+} // namespace godwit

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Boot, hold and release, reset, and the end of a machine.
+#include "vmm/machine/machine.h"
+
+#include "migration/wire/save_load.h"
+#include "vmm/base/log.h"
+#include "vmm/kvm/boot_state.h"
+#include "vmm/machine/acpi/acpi.h"
+#include "vmm/machine/board.h"
+
+#include <thread>
+
+namespace godwit {
+
+namespace {
+constexpr std::chrono::milliseconds kSerialPatience{500};
+} // namespace
+
+Machine::~Machine() {
+    // The guest first: nothing must reach a device that goes. Then the devices, on their thread.
+    if (vcpus_ != nullptr && running())
+        vcpus_->pause();
+    loop_.call([&] {
+        for (const auto& unit : units_) {
+            if (const Status status = unit->core().pause(); !status.ok())
+                log::error("{}", status.error().text);
+        }
+    });
+    if (serial_ != nullptr) {
+        if (const Status status = flush_serial(); !status.ok())
+            log::warning("{}", status.error().text);
+    }
+    vcpus_.reset();
+    loop_.call([&] {
+        units_.clear();
+        pci_host_.reset();
+        ged_.reset();
+        serial_.reset();
+        console_.reset();
+    });
+}
+
+Status Machine::boot() {
+    TRY(lock_disks());
+    const auto mmio64 = board::pcie_mmio64(kvm::physical_address_bits(vcpus_->at(0).cpuid()));
+    const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64}));
+    TRY(acpi::place_tables(tables, *memory_));
+
+    if (!kernel_.valid()) // a reset: the first one was dropped when it was placed
+        kernel_ = boot::prepare_in_background(
+            {config_.kernel, config_.initrd.empty() ? std::nullopt : std::optional{config_.initrd},
+             config_.command_line});
+    const boot::PreparedKernel kernel = TRY(kernel_.get());
+    const boot::LoadedKernel loaded = TRY(kernel.place(*memory_, {tables.rsdp, tables.reservations}));
+    return kvm::set_boot_state(vcpus_->at(0), loaded.entry);
+}
+
+// vCPUs and interrupt controllers go back to what they were after creation by loading the state saved then.
+Status Machine::remember_reset_state() {
+    OrderTrace trace;
+    reset_state_ = TRY(migration::wire::save_state(reset_sections_, migration::RunState::Running, trace,
+                                                   migration::wire::Description::Leave));
+    return {};
+}
+
+Status Machine::reset() {
+    const std::lock_guard lock{life_};
+    for (StateSection* const section : sections_)
+        section->discard_load();
+    loop_.call([&] { reset_devices(); });
+    TRY(memory_->discard_all());
+    OrderTrace trace;
+    TRY(migration::wire::load_state(reset_state_, reset_sections_, trace));
+    for (StateSection* const section : reset_sections_)
+        TRY(section->commit_load());
+    for (std::uint32_t i = 0; i < vcpus_->size(); ++i)
+        vcpus_->restart(i);
+    stopped_by_guest_ = false;
+    return {};
+}
+
+void Machine::reset_devices() {
+    for (const auto& unit : units_)
+        unit->reset();
+    pci_host_->reset();
+    serial_->reset();
+    ged_->reset();
+}
+
+Status Machine::hold(Hold reason) {
+    const std::lock_guard lock{life_};
+    const unsigned before = holds_.fetch_or(static_cast<unsigned>(reason));
+    if (before != 0)
+        return {};
+    vcpus_->pause();
+    return stop_devices();
+}
+
+Status Machine::release(Hold reason) {
+    const std::lock_guard lock{life_};
+    const unsigned before = holds_.load();
+    const unsigned after = before & ~static_cast<unsigned>(reason);
+    if (before == 0 || after != 0) {
+        holds_ = after;
+        return {};
+    }
+    TRY(start_devices());
+    holds_ = 0;
+    vcpus_->resume();
+    return {};
+}
+
+Status Machine::stop_devices() {
+    serial_->pause();
+    Status result;
+    loop_.call([&] {
+        for (const auto& unit : units_) {
+            if (Status status = unit->core().pause(); !status.ok())
+                result = std::move(status);
+        }
+    });
+    // What devices raised last must be in the interrupt controllers before these are read.
+    if (const Status settled = vm_->irqs().settle(); !settled.ok())
+        return settled;
+    return result;
+}
+
+Status Machine::start_devices() {
+    serial_->resume();
+    return loop_.call([&]() -> Status {
+        for (const auto& unit : units_)
+            TRY(unit->core().resume());
+        return {};
+    });
+}
+
+void Machine::press_power_button() {
+    ged_->press_power_button();
+}
+
+Status Machine::flush_serial() {
+    return serial_->flush(kSerialPatience);
+}
+
+Status Machine::lock_disks() {
+    return loop_.call([&]() -> Status {
+        for (const auto& unit : units_)
+            TRY(unit->acquire());
+        return {};
+    });
+}
+
+void Machine::unlock_disks() {
+    loop_.call([&] {
+        for (const auto& unit : units_)
+            unit->relinquish();
+    });
+}
+
+// ---- on vCPU threads
+
+void Machine::on_stop(std::uint32_t, kvm::StopReason reason) {
+    stopped_by_guest_ = true;
+    switch (reason) {
+    case kvm::StopReason::SystemShutdown:
+        return events_.guest_powered_off();
+    case kvm::StopReason::SystemReset:
+        return events_.guest_reset();
+    case kvm::StopReason::TripleFault:
+    case kvm::StopReason::SystemCrash:
+        return events_.guest_crashed(error(ErrorCode::Guest, "the guest crashed: {}", to_string(reason)));
+    }
+}
+
+void Machine::on_error(std::uint32_t, Error error) {
+    stopped_by_guest_ = true;
+    events_.guest_crashed(std::move(error));
+}
+
+void Machine::power_off() {
+    stopped_by_guest_ = true;
+    events_.guest_powered_off();
+}
+
+void Machine::reset_requested() {
+    stopped_by_guest_ = true;
+    events_.guest_reset();
+}
+
+} // namespace godwit

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/migration_port.h"
+
+#include "vmm/base/log.h"
+#include "vmm/machine/board.h"
+
+namespace godwit {
+
+std::vector<migration::MachineFact> MigrationPort::facts() {
+    const MachineConfig& config = machine_.config();
+    std::vector<migration::MachineFact> facts{
+        {"board", std::string{board::kName}},
+        {"memory", fmt::format("{}", config.memory)},
+        {"cpus", fmt::format("{}", config.cpus)},
+        {"tsc-khz", fmt::format("{}", machine_.vcpus().at(0).tsc_khz())},
+    };
+    machine_.loop().call([&] {
+        for (const auto& unit : machine_.units()) {
+            const virtio::Core& core = unit->core();
+            const std::string name = core.id().name;
+            facts.push_back({name, "present"});
+            facts.push_back({name + ".features", fmt::format("{:#x}", core.offered_features())});
+            std::string sizes;
+            for (const std::uint16_t size : core.traits().queue_sizes)
+                sizes += fmt::format("{}{}", sizes.empty() ? "" : ",", size);
+            facts.push_back({name + ".queues", sizes});
+        }
+    });
+    return facts;
+}
+
+Status MigrationPort::start_dirty_log() {
+    machine_.memory().dirty().start();
+    return machine_.dirty_log().start();
+}
+
+Status MigrationPort::harvest_dirty(std::span<std::uint64_t> words) {
+    TRY(machine_.dirty_log().harvest_into(words));
+    machine_.memory().dirty().harvest_into(words);
+    return {};
+}
+
+Status MigrationPort::stop_dirty_log() {
+    machine_.memory().dirty().stop();
+    return machine_.dirty_log().stop();
+}
+
+migration::RunState MigrationPort::run_state() {
+    return machine_.held(Machine::Hold::Operator) || machine_.held(Machine::Hold::NotStarted)
+               ? migration::RunState::Paused
+               : migration::RunState::Running;
+}
+
+Status MigrationPort::pause() {
+    TRY(machine_.hold(Machine::Hold::Migration));
+    // It would be lost: the other side would run a guest that has ended.
+    if (machine_.stopped_by_guest())
+        return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
+    return machine_.flush_serial();
+}
+
+Status MigrationPort::resume(migration::RunState) {
+    return machine_.release(Machine::Hold::Migration);
+}
+
+Status MigrationPort::release_resources() {
+    machine_.unlock_disks();
+    return {};
+}
+
+Status MigrationPort::reclaim_resources() {
+    return machine_.lock_disks();
+}
+
+void MigrationPort::handed_over() {
+    if (const Status status = machine_.hold(Machine::Hold::HandedOver); !status.ok())
+        log::error("{}", status.error().text);
+}
+
+Status MigrationPort::discard_incoming() {
+    machine_.unlock_disks();
+    return machine_.reset();
+}
+
+Status MigrationPort::apply_incoming() {
+    for (StateSection* const section : machine_.sections())
+        TRY_IN(section->commit_load(), section->id().name);
+    return machine_.lock_disks();
+}
+
+Status MigrationPort::take_over(migration::RunState state) {
+    if (state == migration::RunState::Paused)
+        TRY(machine_.hold(Machine::Hold::Operator));
+    TRY(machine_.release(Machine::Hold::NotStarted));
+    machine_.loop().call([&] {
+        for (const auto& unit : machine_.units())
+            unit->core().arrived();
+    });
+    return {};
+}
+
+} // namespace godwit

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The machine as the migration sees it (migration/machine_port.h). Threads: one migration thread at a time.
+#pragma once
+
+#include "migration/machine_port.h"
+#include "vmm/machine/machine.h"
+
+namespace godwit {
+
+class MigrationPort final : public migration::MachinePort {
+  public:
+    explicit MigrationPort(Machine& machine) : machine_(machine) {}
+
+    std::vector<migration::MachineFact> facts() override;
+    GuestMemory& memory() override { return machine_.memory(); }
+
+    Status start_dirty_log() override;
+    Status harvest_dirty(std::span<std::uint64_t> words) override;
+    Status stop_dirty_log() override;
+
+    migration::RunState run_state() override;
+    Status pause() override;
+    Status resume(migration::RunState state) override;
+    Status release_resources() override;
+    Status reclaim_resources() override;
+    void handed_over() override;
+
+    std::vector<StateSection*> sections() override { return machine_.sections(); }
+
+    Status discard_incoming() override;
+    Status apply_incoming() override;
+    Status take_over(migration::RunState state) override;
+
+  private:
+    Machine& machine_;
+};
+
+} // namespace godwit

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A virtio device with its core and its transport: what one --disk or --net option makes. Threads: loop.
+#pragma once
+
+#include "devices/virtio/core.h"
+#include "transports/pci/host.h"
+#include "vmm/loop/loop.h"
+#include "vmm/machine/config/machine_config.h"
+#include "vmm/memory/guest_memory.h"
+
+#include <memory>
+
+namespace godwit {
+
+// What devices are plugged into.
+struct UnitPlaces {
+    Loop& loop;
+    GuestMemory& memory;
+    pci::PciHost& pci;
+    InterruptController& interrupts;
+    DoorbellRegistry& doorbells;
+};
+
+class VirtioUnit {
+  public:
+    virtual ~VirtioUnit() = default;
+
+    virtual virtio::Core& core() = 0;
+    // Puts transport and device back to the state after creation.
+    virtual void reset() = 0;
+    // Host resources that only the owner of the guest may have (a disk's lock).
+    virtual Status acquire() { return {}; }
+    virtual void relinquish() {}
+};
+
+Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, const DiskConfig& config);
+Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config);
+
+} // namespace godwit
