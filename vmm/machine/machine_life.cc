@@ -14,7 +14,19 @@
 namespace godwit {
 
 namespace {
+
 constexpr std::chrono::milliseconds kSerialPatience{500};
+
+Status set_entry(kvm::Vcpu& vcpu, const boot::EntryState& entry) {
+    if (entry.kind == boot::EntryKind::Pvh)
+        return kvm::set_pvh_entry(vcpu, Gpa{entry.rip}, Gpa{entry.rbx});
+    return kvm::set_linux64_entry(vcpu, {.entry = Gpa{entry.rip},
+                                         .zero_page = Gpa{entry.rsi},
+                                         .page_tables = Gpa{entry.cr3},
+                                         .gdt = entry.gdt_base,
+                                         .stack = {}});
+}
+
 } // namespace
 
 Machine::~Machine() {
@@ -53,7 +65,7 @@ Status Machine::boot() {
              config_.command_line});
     const boot::PreparedKernel kernel = TRY(kernel_.get());
     const boot::LoadedKernel loaded = TRY(kernel.place(*memory_, {tables.rsdp, tables.reservations}));
-    return kvm::set_boot_state(vcpus_->at(0), loaded.entry);
+    return set_entry(vcpus_->at(0), loaded.entry);
 }
 
 // vCPUs and interrupt controllers go back to what they were after creation by loading the state saved then.

@@ -31,12 +31,19 @@ std::vector<migration::MachineFact> MigrationPort::facts() {
 
 Status MigrationPort::start_dirty_log() {
     machine_.memory().dirty().start();
-    return machine_.dirty_log().start();
+    TRY(machine_.dirty_log().start());
+    // KVM may report every page at first; from here on it reports what is written.
+    std::vector<std::uint64_t> ignored(machine_.dirty_log().word_count());
+    return harvest_dirty(ignored);
 }
 
 Status MigrationPort::harvest_dirty(std::span<std::uint64_t> words) {
-    TRY(machine_.dirty_log().harvest_into(words));
-    machine_.memory().dirty().harvest_into(words);
+    std::vector<std::uint64_t> written(machine_.dirty_log().word_count());
+    TRY(machine_.dirty_log().harvest_into(written));
+    TRY(machine_.dirty_log().clear(0, written));
+    machine_.memory().dirty().harvest_into(written);
+    for (std::size_t i = 0; i < words.size() && i < written.size(); ++i)
+        words[i] |= written[i];
     return {};
 }
 
