@@ -140,6 +140,7 @@ class Core final : public StateSection, private DeviceHost {
     Status load_queues(StateReader& reader, Loaded& loaded);
     Status load_subsections(StateReader& reader, Loaded& loaded);
     Status load_subsection(StateReader& reader, std::string_view name, Loaded& loaded);
+    Status require_subsections(const Loaded& loaded) const;
     Status sanitise(Loaded& loaded) const;
     Status sanitise_queue(std::uint16_t index, const Loaded& loaded) const;
     void save_subsections(StateWriter& writer) const;

@@ -118,7 +118,6 @@ Status Core::load_subsection(StateReader& reader, std::string_view name, Loaded&
         return {};
     }
     if (name == "virtio/virtqueues") {
-        loaded.ring_addresses = true;
         for (std::size_t i = 0; i < VIRTIO_QUEUE_MAX; ++i) {
             const auto entry = TRY(reader.within(reader.bytes().take(kRingBytes)));
             const QueueAddresses rings{
@@ -161,7 +160,26 @@ Status Core::load_subsection(StateReader& reader, std::string_view name, Loaded&
     return reader.within(error(ErrorCode::Incompatible, "unknown subsection"));
 }
 
+// QEMU always sends these for what we offer. Without them it would go on with less: a legacy driver, rings at
+// address zero, a device that never starts.
+Status Core::require_subsections(const Loaded& loaded) const {
+    const auto require = [&loaded](std::string_view name) -> Status {
+        const auto& seen = loaded.subsections;
+        if (std::find(seen.begin(), seen.end(), name) == seen.end())
+            return corrupt("{} is missing", name);
+        return {};
+    };
+    TRY(require("virtio/64bit_features"));
+    TRY(require("virtio/virtqueues"));
+    if (transport_->has_extra_state())
+        TRY(require("virtio/extra_state"));
+    if (loaded.started != ((loaded.status & DRIVER_OK) != 0))
+        return corrupt("virtio/started does not agree with status {:#x}", loaded.status);
+    return {};
+}
+
 Status Core::sanitise(Loaded& loaded) const {
+    TRY(require_subsections(loaded));
     const std::uint64_t missing = loaded.features & ~offered_features();
     if (missing != 0)
         return error(ErrorCode::Incompatible, "feature {} not offered here",
@@ -172,10 +190,10 @@ Status Core::sanitise(Loaded& loaded) const {
                      "is not supported here");
     if ((loaded.status & DRIVER_OK) != 0 && (loaded.status & FEATURES_OK) == 0)
         return corrupt("status {:#x} has DRIVER_OK without FEATURES_OK", loaded.status);
-    if (loaded.started && (loaded.status & DRIVER_OK) == 0)
-        return corrupt("started with status {:#x}, without DRIVER_OK", loaded.status);
     if (loaded.endian == DeviceEndian::Big && has_feature(loaded.features, VIRTIO_F_VERSION_1))
         return corrupt("device_endian is big, with VIRTIO_F_VERSION_1");
+    if ((loaded.status & DEVICE_NEEDS_RESET) != 0)
+        loaded.broken = true;
     for (std::uint16_t i = 0; i < loaded.queues.size(); ++i)
         if (loaded.queues[i].enabled)
             TRY_IN(sanitise_queue(i, loaded), fmt::format("vq[{}]", i));
@@ -184,8 +202,6 @@ Status Core::sanitise(Loaded& loaded) const {
 
 Status Core::sanitise_queue(std::uint16_t index, const Loaded& loaded) const {
     const QueueSetup& setup = loaded.queues[index];
-    if (!loaded.ring_addresses)
-        return corrupt("has a descriptor table, but virtio/virtqueues with its rings is missing");
     TRY(SplitQueue::check_areas(memory_, setup.size, setup.addresses));
     // The indices of a broken device may be what broke it, and without DRIVER_OK nobody has written them.
     if ((loaded.status & DRIVER_OK) == 0 || loaded.broken)

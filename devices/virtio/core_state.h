@@ -28,7 +28,6 @@ struct Core::Loaded {
     bool broken = false;
     bool disabled = false;
     bool started = false;
-    bool ring_addresses = false; // "virtio/virtqueues" was there
     std::vector<QueueSetup> queues;
     std::vector<std::uint16_t> last_avail;
     std::vector<std::string> subsections; // names seen
