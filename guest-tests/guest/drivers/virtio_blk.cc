@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/virtio_blk.h"
+
+#include "machine/ram.h"
+
+#include <array>
+
+namespace guest::virtio {
+
+bool VirtioBlk::begin() {
+    if (frames_ == nullptr)
+        frames_ = static_cast<Frame*>(ram.allocate(sizeof(Frame) * max_requests, 64));
+    u64 wanted = blk::VIRTIO_BLK_F_RO | blk::VIRTIO_BLK_F_FLUSH | blk::VIRTIO_BLK_F_DISCARD |
+                 blk::VIRTIO_BLK_F_WRITE_ZEROES;
+    if (frames_ == nullptr || !pci_.begin(wanted) || !pci_.set_up_queue(0, queue_))
+        return false;
+    pci_.run();
+    read_capacity();
+    return true;
+}
+
+bool VirtioBlk::submit(u16 slot, const BlkRequest& request) {
+    constexpr u8 never_written = 0xee;
+    Frame& frame = frames_[slot];
+    frame.header = {request.type, 0, request.sector};
+    frame.status = never_written;
+    std::array<Segment, 3> segments{{
+        {&frame.header, sizeof frame.header, false},
+        {request.data, request.length, request.device_writes},
+        {const_cast<u8*>(&frame.status), 1, true},
+    }};
+    if (request.length != 0)
+        return queue_.add(segments, slot);
+    segments[1] = segments[2];
+    return queue_.add(std::span(segments).first(2), slot);
+}
+
+}  // namespace guest::virtio

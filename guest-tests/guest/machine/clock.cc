@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/clock.h"
+
+#include "machine/io.h"
+#include "machine/lapic.h"
+
+namespace guest {
+
+constinit Clock clock;
+
+namespace {
+
+constexpr u32 hypervisor_bit = 1u << 31;  // CPUID 1, ecx
+
+bool sensible(u64 hz) { return hz >= 100'000'000 && hz <= 10'000'000'000; }
+
+u64 from_crystal() {
+    if (cpuid(0).eax < 0x15)
+        return 0;
+    CpuidLeaf leaf = cpuid(0x15);
+    return leaf.eax == 0 ? 0 : u64{leaf.ecx} * leaf.ebx / leaf.eax;
+}
+
+u64 from_hypervisor() {
+    if ((cpuid(1).ecx & hypervisor_bit) == 0 || cpuid(0x40000000).eax < 0x40000010)
+        return 0;
+    return u64{cpuid(0x40000010).eax} * 1000;
+}
+
+u64 measured() {
+    constexpr u32 full = 0xffffffff, ticks = lapic::timer_hz / 100;
+    lapic::start_timer(full);
+    u64 begin_tsc = read_tsc();
+    u32 begin = lapic::timer_count(), end = begin;
+    u64 end_tsc = begin_tsc;
+    while (begin - end < ticks) {
+        end_tsc = read_tsc();
+        end = lapic::timer_count();
+    }
+    lapic::start_timer(0);
+    return (end_tsc - begin_tsc) * lapic::timer_hz / (begin - end);
+}
+
+}  // namespace
+
+void Clock::init() {
+    start_ = read_tsc();
+    if (u64 crystal = from_crystal(); sensible(crystal)) {
+        tsc_hz_ = crystal;
+        source_ = "cpuid15";
+    } else if (u64 told = from_hypervisor(); sensible(told)) {
+        tsc_hz_ = told;
+        source_ = "hypervisor";
+    } else {
+        tsc_hz_ = measured();
+        source_ = "measured";
+    }
+    multiplier_ = (second << 32) / tsc_hz_;
+}
+
+u64 Clock::now() const { return static_cast<u64>(u128{read_tsc() - start_} * multiplier_ >> 32); }
+
+void Clock::wait(u64 nanoseconds) const {
+    u64 end = now() + nanoseconds;
+    while (now() < end)
+        asm volatile("pause");
+}
+
+}  // namespace guest

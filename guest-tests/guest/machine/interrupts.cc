@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/interrupts.h"
+
+#include "machine/cpu.h"
+#include "machine/ioapic.h"
+#include "machine/lapic.h"
+#include "machine/power.h"
+
+#include <array>
+
+namespace guest::interrupts {
+namespace {
+
+constexpr u32 ged_pin = 9, first_intx_pin = 12, lines = 4;
+static_assert(VECTOR_INTX_END - VECTOR_INTX == lines);
+
+struct Client {
+    IntxClient* who;
+    u32 line;
+};
+constinit std::array<Client, 8> clients{};
+constinit std::size_t client_count = 0;
+constinit std::array<u32, lines> seen_intx{};
+constinit u32 seen_ged = 0;
+constinit bool button = false;
+
+void service_line(u32 line) {
+    u32 count = cpus[0].irq_count[VECTOR_INTX + line];
+    if (count == seen_intx[line])
+        return;
+    seen_intx[line] = count;
+    for (std::size_t i = 0; i < client_count; ++i)
+        if (clients[i].line == line)
+            clients[i].who->acknowledge();
+    lapic::end_of_interrupt();
+}
+
+}  // namespace
+
+void init() { ioapic::route(ged_pin, VECTOR_GED, ioapic::Trigger::Edge, cpus[0].apic_id); }
+
+void share_line(u32 slot, u32 pin, IntxClient& who) {
+    if (client_count == clients.size())
+        return;
+    u32 line = (slot + pin - 1) % lines;
+    clients[client_count++] = {&who, line};
+    ioapic::route(first_intx_pin + line, static_cast<u8>(VECTOR_INTX + line), ioapic::Trigger::Level, cpus[0].apic_id);
+}
+
+void service() {
+    for (u32 line = 0; line < lines; ++line)
+        service_line(line);
+    u32 count = cpus[0].irq_count[VECTOR_GED];
+    if (count != seen_ged) {
+        seen_ged = count;
+        button |= power::button_pressed();
+    }
+}
+
+bool power_button() { return button; }
+
+}  // namespace guest::interrupts

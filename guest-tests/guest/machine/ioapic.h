@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The first IOAPIC.  Reference: 82093AA data sheet.
+#include "base/types.h"
+
+namespace guest::ioapic {
+
+enum class Trigger { Edge, Level };
+
+void route(u32 pin, u8 vector, Trigger trigger, u32 apic_id);  // active high, unmasked
+
+}  // namespace guest::ioapic

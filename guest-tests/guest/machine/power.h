@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The machine's ends, and its power button: ACPI generic event device, sleep control and reset registers.
+#include "base/types.h"
+
+namespace guest::power {
+
+[[noreturn]] void off();
+[[noreturn]] void reset();
+
+// Reads and clears the event selector; true if the power button was among the events.
+bool button_pressed();
+
+}  // namespace guest::power
