@@ -43,9 +43,15 @@
 #define CPU_IRQ_TOTAL 16
 #define CPU_IRQ_COUNT 32
 
-// Vectors.  INTx vectors are a lower priority class: they are acknowledged at CPL3, after the device was served.
+// Vectors.  INTx is level triggered: its handler masks the IOAPIC pin, CPL3 opens it again after serving the devices.
 #define VECTOR_INTX 0x30
 #define VECTOR_INTX_END 0x34
+#define INTX_FIRST_PIN 12
+#define IOAPIC 0xfec00000
+#define IOAPIC_WINDOW 0xfec00010
+#define IOAPIC_REDIRECTION 0x10  // index of pin 0's low half
+#define IOAPIC_LEVEL 0x8000
+#define IOAPIC_MASKED 0x10000
 #define VECTOR_TIMER 0x40
 #define VECTOR_WAKE 0x41
 #define VECTOR_GED 0x42
@@ -56,5 +62,6 @@
 #define GATE_HALT_UNLESS 0   // rdi: u32*, esi: value; halts until an interrupt unless *rdi != esi
 #define GATE_READ_MSR 1      // ecx -> edx:eax
 #define GATE_WRITE_MSR 2     // ecx, edx:edi
-#define GATE_STOP 3          // halts for good
-#define GATE_TRIPLE_FAULT 4  // shuts the machine down the hard way
+#define GATE_WRITE_IOAPIC 3  // ecx: index, edi: value
+#define GATE_STOP 4          // halts for good
+#define GATE_TRIPLE_FAULT 5  // shuts the machine down the hard way

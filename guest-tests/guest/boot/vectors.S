@@ -4,19 +4,39 @@
 #include "boot/layout.h"
 
 // An interrupt touches no register: it counts itself in its CPU's block and is acknowledged.
-// INTx is level triggered, its acknowledgement is left to CPL3 (machine/interrupts.cc).
+// INTx is level triggered: the pin is masked as well, until machine/interrupts.cc opens it.  Leaving it
+// unacknowledged instead would not do: there are software KVMs that end an interrupt at IRETQ.
+    .macro count_and_return vector
+    incl %gs:CPU_IRQ_COUNT + 4 * \vector
+    incl %gs:CPU_IRQ_TOTAL
+    addr32 movl $0, 0xfee000b0
+    iretq
+    .endm
+
+    .section .ktext, "ax", @progbits
+    .code64
+    .irp line, 0, 1, 2, 3
+intx_\line:
+    addr32 movl $(IOAPIC_REDIRECTION + 2 * (INTX_FIRST_PIN + \line)), IOAPIC
+    addr32 movl $(IOAPIC_MASKED | IOAPIC_LEVEL | (VECTOR_INTX + \line)), IOAPIC_WINDOW
+    count_and_return (VECTOR_INTX + \line)
+    .endr
+
     .altmacro
     .macro interrupt_slot vector
     .balign VECTOR_STRIDE
     .if \vector == VECTOR_SPURIOUS
     iretq
+    .elseif \vector == VECTOR_INTX
+    jmp intx_0
+    .elseif \vector == VECTOR_INTX + 1
+    jmp intx_1
+    .elseif \vector == VECTOR_INTX + 2
+    jmp intx_2
+    .elseif \vector == VECTOR_INTX + 3
+    jmp intx_3
     .else
-    incl %gs:CPU_IRQ_COUNT + 4 * \vector
-    incl %gs:CPU_IRQ_TOTAL
-    .if \vector < VECTOR_INTX || \vector >= VECTOR_INTX_END
-    addr32 movl $0, 0xfee000b0
-    .endif
-    iretq
+    count_and_return \vector
     .endif
     .endm
 
@@ -79,6 +99,11 @@ gate_write_msr:
     mov %edi, %eax
     wrmsr
     iretq
+gate_write_ioapic:                      // here, because an INTx handler must not come between the two
+    mov $IOAPIC, %eax
+    mov %ecx, (%rax)
+    mov %edi, 0x10(%rax)
+    iretq
 gate_stop:
     cli
     hlt
@@ -90,7 +115,7 @@ gate_triple_fault:
     .section .kdata, "aw", @progbits
     .balign 8
 gates:
-    .quad gate_halt_unless, gate_read_msr, gate_write_msr, gate_stop, gate_triple_fault
+    .quad gate_halt_unless, gate_read_msr, gate_write_msr, gate_write_ioapic, gate_stop, gate_triple_fault
 empty_idt_pointer:
     .word 0
     .quad 0

@@ -67,18 +67,13 @@ void add_cpu(u32 apic_id, u32 flags) {
 }
 
 void read_madt(const Table& madt) {
-    constexpr u8 local_apic = 0, io_apic = 1;
-    bool io_apic_seen = false;
+    constexpr u8 local_apic = 0;
     for (u32 at = 44; at + 2 <= madt.length;) {
         u8 type = madt.at<u8>(at), length = madt.at<u8>(at + 1);
         if (length < 2)
             break;
-        if (type == local_apic) {
+        if (type == local_apic)
             add_cpu(madt.at<u8>(at + 3), madt.at<u32>(at + 4));
-        } else if (type == io_apic && !io_apic_seen) {
-            platform.io_apic = madt.at<u32>(at + 4);
-            io_apic_seen = true;
-        }
         at += length;
     }
 }

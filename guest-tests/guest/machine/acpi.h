@@ -12,7 +12,6 @@ namespace guest {
 struct Platform {
     std::array<u32, MAX_CPUS> apic_ids{};
     u32 cpu_count = 0;
-    u64 io_apic = 0xfec00000;
     u64 ecam = 0xe0000000;          // no MCFG: the board's constant
     u64 sleep_control = 0xfea00200;
     u64 reset_register = 0xfea00202;

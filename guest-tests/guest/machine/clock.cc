@@ -27,18 +27,35 @@ u64 from_hypervisor() {
     return u64{cpuid(0x40000010).eax} * 1000;
 }
 
+// Both clocks at one moment.  Being preempted in between would spoil the pair, so the closest of some tries counts.
+struct Moment {
+    u64 tsc = 0;
+    u32 count = 0;
+};
+Moment moment() {
+    constexpr int tries = 8;
+    Moment best;
+    u64 smallest = ~u64{0};
+    for (int i = 0; i < tries; ++i) {
+        u64 before = read_tsc();
+        u32 count = lapic::timer_count();
+        u64 width = read_tsc() - before;
+        if (width < smallest) {
+            smallest = width;
+            best = {before + width / 2, count};
+        }
+    }
+    return best;
+}
+
 u64 measured() {
     constexpr u32 full = 0xffffffff, ticks = lapic::timer_hz / 100;
     lapic::start_timer(full);
-    u64 begin_tsc = read_tsc();
-    u32 begin = lapic::timer_count(), end = begin;
-    u64 end_tsc = begin_tsc;
-    while (begin - end < ticks) {
-        end_tsc = read_tsc();
-        end = lapic::timer_count();
-    }
+    Moment begin = moment(), end = begin;
+    while (begin.count - end.count < ticks)
+        end = moment();
     lapic::start_timer(0);
-    return (end_tsc - begin_tsc) * lapic::timer_hz / (begin - end);
+    return (end.tsc - begin.tsc) * lapic::timer_hz / (begin.count - end.count);
 }
 
 }  // namespace

@@ -22,6 +22,11 @@ inline void write_msr(u32 msr, u64 value) {
     asm volatile("int3" : "+a"(number) : "c"(msr), "D"(value & 0xffffffff), "d"(value >> 32) : "memory");
 }
 
+inline void write_ioapic(u32 index, u32 value) {
+    u64 number = GATE_WRITE_IOAPIC;
+    asm volatile("int3" : "+a"(number) : "c"(index), "D"(value) : "memory");
+}
+
 [[noreturn]] inline void stop() {
     asm volatile("int3" ::"a"(u64{GATE_STOP}) : "memory");
     __builtin_unreachable();

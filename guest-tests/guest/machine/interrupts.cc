@@ -3,7 +3,6 @@
 
 #include "machine/cpu.h"
 #include "machine/ioapic.h"
-#include "machine/lapic.h"
 #include "machine/power.h"
 
 #include <array>
@@ -11,7 +10,7 @@
 namespace guest::interrupts {
 namespace {
 
-constexpr u32 ged_pin = 9, first_intx_pin = 12, lines = 4;
+constexpr u32 ged_pin = 9, lines = 4;
 static_assert(VECTOR_INTX_END - VECTOR_INTX == lines);
 
 struct Client {
@@ -24,15 +23,17 @@ constinit std::array<u32, lines> seen_intx{};
 constinit u32 seen_ged = 0;
 constinit bool button = false;
 
+u8 vector(u32 line) { return static_cast<u8>(VECTOR_INTX + line); }
+
 void service_line(u32 line) {
-    u32 count = cpus[0].irq_count[VECTOR_INTX + line];
+    u32 count = cpus[0].irq_count[vector(line)];
     if (count == seen_intx[line])
         return;
     seen_intx[line] = count;
     for (std::size_t i = 0; i < client_count; ++i)
         if (clients[i].line == line)
             clients[i].who->acknowledge();
-    lapic::end_of_interrupt();
+    ioapic::unmask(INTX_FIRST_PIN + line, vector(line));
 }
 
 }  // namespace
@@ -44,7 +45,7 @@ void share_line(u32 slot, u32 pin, IntxClient& who) {
         return;
     u32 line = (slot + pin - 1) % lines;
     clients[client_count++] = {&who, line};
-    ioapic::route(first_intx_pin + line, static_cast<u8>(VECTOR_INTX + line), ioapic::Trigger::Level, cpus[0].apic_id);
+    ioapic::route(INTX_FIRST_PIN + line, vector(line), ioapic::Trigger::Level, cpus[0].apic_id);
 }
 
 void service() {

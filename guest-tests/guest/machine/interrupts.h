@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Interrupts as CPL3 sees them: CPL0 only counts, the loop of the first CPU looks at the counters.
-// A level-triggered INTx line stays unacknowledged until its devices were asked here.
+// A level-triggered INTx line stays masked until its devices were asked here.
 #include "base/types.h"
 
 namespace guest::interrupts {

@@ -10,7 +10,6 @@ namespace {
 constexpr u64 base = 0xfee00000;
 enum Register : u64 {
     Id = 0x20,
-    EndOfInterrupt = 0xb0,
     SpuriousVector = 0xf0,
     CommandLow = 0x300,
     CommandHigh = 0x310,
@@ -42,7 +41,6 @@ void init() {
 }
 
 u32 id() { return read(Id) >> 24; }
-void end_of_interrupt() { write(EndOfInterrupt, 0); }
 void start_timer(u32 count) { write(TimerInitialCount, count); }
 u32 timer_count() { return read(TimerCurrentCount); }
 void send_init(u32 apic_id) { send(apic_id, mode_init | level_assert); }

@@ -9,7 +9,6 @@ constexpr u64 timer_hz = 1'000'000'000;  // what KVM and QEMU count at, divider 
 
 void init();  // on each CPU: software enable, timer one-shot
 u32 id();
-void end_of_interrupt();
 
 void start_timer(u32 count);  // 0 stops it
 u32 timer_count();
