@@ -2,6 +2,7 @@
 #include "devices/bus.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace godwit {
 
