@@ -77,6 +77,7 @@ class Recorder:
 @dataclasses.dataclass
 class Vmm:
     name: str
+    unlimited = {}  # what lifts its default limit of bandwidth
 
     def start(self, folder, cmdline, memory, receiver=False, tag="a"):
         raise NotImplementedError
@@ -91,6 +92,8 @@ class Godwit(Vmm):
 
 
 class Qemu(Vmm):
+    unlimited = {"max_bandwidth": 1 << 40}
+
     def start(self, folder, cmdline, memory, receiver=False, tag="a"):
         argv = [QEMU, "-M", BOARD, "-accel", "kvm", "-cpu", "host", "-m", memory, "-smp", "1", "-nodefaults",
                 "-no-user-config", "-display", "none", "-serial", "stdio", "-kernel", vm.GUEST, "-append", cmdline,
@@ -145,15 +148,15 @@ def longest_gap_ms(*processes):
 
 def migration(vmm, folder, writer):
     port = free_port()
-    cmdline = "prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period=1000 mem.static=768M mem.verify=0 "
-    cmdline += "mem.size=64M mem.rate=200M" if writer else "mem.size=0"
+    cmdline = "prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period=1000 mem.static=768M mem.static.verify=0 "
+    cmdline += "mem.size=64M mem.rate=200M" if writer else "mem.size=64K mem.rate=4K"
     source = vmm.start(folder, cmdline, "1G", tag="source")
     source.wait(r"^GT ready")
     destination = vmm.start(folder, cmdline, "1G", receiver=f"tcp:127.0.0.1:{port}", tag="destination")
     time.sleep(0.5)
     cpu_before = cpu_seconds(source) + cpu_seconds(destination)
     control = vm.Qmp(f"{folder}/source.sock")
-    control.execute("migrate-set-parameters", downtime_limit=300, max_bandwidth=1 << 40)
+    control.execute("migrate-set-parameters", downtime_limit=300, **vmm.unlimited)
     began = time.monotonic()
     control.execute("migrate", uri=f"tcp:127.0.0.1:{port}")
     result = {}

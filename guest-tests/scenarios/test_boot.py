@@ -30,7 +30,7 @@ def test_memory_above_four_gigabytes(plain_scene):
 
 
 def test_every_cpu_writes_memory(plain_scene):
-    guest = plain_scene.run("prog=mem,smp mem.size=16M mem.rate=50M time=2", cpus=4)
+    guest = plain_scene.run("prog=mem mem.size=16M mem.rate=50M time=2", cpus=4)
     guest.expect_exit(0)
     assert guest.report("mem")["errors"] == "0"
 
