@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/console/console_spec.h"
+
+#include "devices/console/output_queue.h"
+#include "devices/console/socket_console.h"
+#include "devices/console/stdio_console.h"
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+namespace godwit {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+    return std::as_bytes(std::span{text});
+}
+
+struct Directory {
+    Directory() {
+        std::string pattern = "/tmp/godwit-console-XXXXXX";
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        path = pattern;
+    }
+    ~Directory() { REQUIRE(std::system(("rm -rf " + path).c_str()) == 0); }
+    std::string file(std::string_view name) const { return path + "/" + std::string{name}; }
+    std::string path;
+};
+
+std::string content(const std::string& path) {
+    const Fd fd = Fd::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 4096> buffer{};
+    const auto count = ::read(fd.get(), buffer.data(), buffer.size());
+    return {buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
+}
+
+// All that is there now.
+std::string take(const Fd& fd, std::size_t limit = std::size_t{8} << 20) {
+    std::string text;
+    std::array<char, 4096> buffer{};
+    while (text.size() < limit) {
+        const auto count = ::read(fd.get(), buffer.data(), std::min(buffer.size(), limit - text.size()));
+        if (count <= 0)
+            break;
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    return text;
+}
+
+struct Pipe {
+    Pipe() {
+        std::array<int, 2> ends{};
+        REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+        read_end = Fd::adopt(ends[0]);
+        write_end = Fd::adopt(ends[1]);
+    }
+    Fd read_end, write_end;
+};
+
+void set_nonblocking(const Fd& fd) {
+    REQUIRE(::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK) == 0);
+}
+
+// A UART that takes `room` bytes and remembers being called.
+struct Reader final : Console::User {
+    explicit Reader(Console& the_console) : console(the_console) { console.connect(this); }
+    ~Reader() { console.connect(nullptr); }
+    void input_ready() override {
+        ++input_calls;
+        std::array<std::byte, 16> buffer{};
+        while (room != 0) {
+            const auto count = console.read(std::span{buffer}.first(std::min(room, buffer.size())));
+            if (count == 0)
+                return;
+            room -= count;
+            for (std::size_t i = 0; i < count; ++i)
+                got += std::to_integer<char>(buffer[i]);
+        }
+    }
+    void output_ready() override { ++output_calls; }
+    Console& console;
+    std::string got;
+    std::size_t room = 1'000'000;
+    int input_calls = 0, output_calls = 0;
+};
+
+struct LoopFixture {
+    std::unique_ptr<Loop> loop = std::move(Loop::create()).value();
+
+    template <class Done>
+    void run_until(Done done) {
+        bool late = false;
+        const auto limit = loop->timer([&] {
+            late = true;
+            loop->quit();
+        });
+        limit->arm(20s);
+        std::function<void()> look = [&] {
+            if (done())
+                loop->quit();
+            else
+                loop->post(look);
+        };
+        loop->post(look);
+        loop->run();
+        REQUIRE_FALSE(late);
+    }
+    // Long enough for everything that is already on its way.
+    void settle() {
+        bool done = false;
+        const auto timer = loop->timer([&] { done = true; });
+        timer->arm(5ms);
+        run_until([&] { return done; });
+    }
+};
+
+Fd connect_to(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.data(), path.size());
+    Fd fd = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        fd.reset();
+    return fd;
+}
+
+void put(const Fd& fd, std::string_view text) {
+    REQUIRE(::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+}
+
+} // namespace
+
+TEST_CASE("console specifications are parsed", "[console]") {
+    using Kind = ConsoleSpec::Kind;
+    const auto parsed = [](std::string_view text) {
+        auto spec = parse_console(text);
+        REQUIRE(spec.ok());
+        return spec.value();
+    };
+    CHECK(parsed("stdio") == ConsoleSpec{Kind::Stdio, "", false});
+    CHECK(parsed("null") == ConsoleSpec{Kind::Null, "", false});
+    CHECK(parsed("pty") == ConsoleSpec{Kind::Pty, "", false});
+    CHECK(parsed("file=/tmp/a,b") == ConsoleSpec{Kind::File, "/tmp/a,b", false});
+    CHECK(parsed("file=/tmp/a,truncate") == ConsoleSpec{Kind::File, "/tmp/a", true});
+    CHECK(parsed("socket=/run/x") == ConsoleSpec{Kind::Socket, "/run/x", false});
+    for (const auto* bad : {"", "file", "file=", "file=,truncate", "socket=", "stdio,", "tcp=1"})
+        CHECK(parse_console(bad).error().code == ErrorCode::InvalidInput);
+}
+
+TEST_CASE("the output queue keeps its limit and its order", "[console]") {
+    OutputQueue queue{8};
+    const auto text = [&] {
+        const auto front = queue.front();
+        return std::string{reinterpret_cast<const char*>(front.data()), front.size()};
+    };
+    CHECK(queue.push(bytes_of("abcde")) == 5);
+    CHECK(queue.push(bytes_of("fghij")) == 3);
+    CHECK(text() == "abcdefgh");
+    queue.pop(3);
+    CHECK(queue.room() == 3);
+    CHECK(queue.push(bytes_of("ij")) == 2);
+    CHECK(text() == "defghij");
+    CHECK(queue.push_dropping(bytes_of("klm")) == 2);
+    CHECK(text() == "fghijklm");
+    CHECK(queue.push_dropping(bytes_of("0123456789")) == 10);
+    CHECK(text() == "23456789");
+    queue.pop(8);
+    CHECK(queue.empty());
+    for (int i = 0; i < 100; ++i) {
+        CHECK(queue.push(bytes_of("xyz")) == 3);
+        CHECK(text() == "xyz");
+        queue.pop(3);
+    }
+}
+
+TEST_CASE("null takes everything", "[console]") {
+    LoopFixture f;
+    const auto console = std::move(make_console(*f.loop, {ConsoleSpec::Kind::Null, "", false})).value();
+    CHECK(console->write(bytes_of("abc")) == 3);
+    CHECK(console->flush(0ms).ok());
+}
+
+TEST_CASE("a file is appended to, or emptied first", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    const auto path = directory.file("log");
+    const auto write = [&](std::string_view text, bool truncate) {
+        const auto console = make_console(*f.loop, {ConsoleSpec::Kind::File, path, truncate});
+        REQUIRE(console.ok());
+        CHECK((*console.value()).write(bytes_of(text)) == text.size());
+        CHECK((*console.value()).flush(0ms).ok());
+    };
+    write("one", false);
+    write("two", false);
+    CHECK(content(path) == "onetwo");
+    write("three", true);
+    CHECK(content(path) == "three");
+    CHECK_FALSE(make_console(*f.loop, {ConsoleSpec::Kind::File, directory.file("no/such"), false}).ok());
+    const auto full = std::move(make_console(*f.loop, {ConsoleSpec::Kind::File, "/dev/full", false})).value();
+    CHECK(full->write(bytes_of("lost")) == 4); // a full disk does not stop the guest
+}
+
+TEST_CASE("a pipe that is full refuses, then takes all in order", "[console]") {
+    LoopFixture f;
+    Pipe in, out;
+    set_nonblocking(out.read_end);
+    auto console = std::move(make_stdio_console(*f.loop, in.read_end.get(), out.write_end.get())).value();
+    Reader user{*console};
+    CHECK((::fcntl(out.write_end.get(), F_GETFL) & O_NONBLOCK) == 0); // the caller's own stays as it was
+    std::string sent;
+    std::size_t taken = 0;
+    do {
+        const std::string chunk(1000, static_cast<char>('a' + sent.size() / 1000 % 26));
+        taken = console->write(bytes_of(chunk));
+        sent += chunk.substr(0, taken);
+        REQUIRE(sent.size() < 10'000'000);
+    } while (taken == 1000);
+    CHECK_FALSE(console->flush(1ms).ok());
+    std::string got;
+    f.run_until([&] {
+        got += take(out.read_end);
+        return user.output_calls != 0;
+    });
+    CHECK(console->write(bytes_of("end")) == 3);
+    sent += "end";
+    f.run_until([&] {
+        got += take(out.read_end);
+        return got.size() == sent.size();
+    });
+    CHECK(got == sent);
+    CHECK(console->flush(0ms).ok());
+}
+
+TEST_CASE("a pipe whose reader is gone takes everything", "[console]") {
+    LoopFixture f;
+    Pipe in, out;
+    std::signal(SIGPIPE, SIG_IGN);
+    auto console = std::move(make_stdio_console(*f.loop, in.read_end.get(), out.write_end.get())).value();
+    out.read_end.reset();
+    const std::string much(1'000'000, 'x');
+    CHECK(console->write(bytes_of(much)) == much.size());
+    CHECK(console->write(bytes_of(much)) == much.size());
+    CHECK(console->flush(0ms).ok());
+}
+
+TEST_CASE("input is pulled as there is room, and its end is no busy loop", "[console]") {
+    LoopFixture f;
+    Pipe in, out;
+    auto console = std::move(make_stdio_console(*f.loop, in.read_end.get(), out.write_end.get())).value();
+    Reader user{*console};
+    user.room = 4;
+    put(in.write_end, "abcdefg");
+    f.run_until([&] { return user.got == "abcd"; });
+    f.settle();
+    CHECK(user.got == "abcd");
+    user.room = 100;
+    console->want_input();
+    f.run_until([&] { return user.got == "abcdefg"; });
+    put(in.write_end, "h");
+    f.run_until([&] { return user.got == "abcdefgh"; });
+    in.write_end.reset();
+    f.settle();
+    const int calls = user.input_calls;
+    f.settle();
+    CHECK(user.input_calls == calls);
+}
+
+TEST_CASE("input from a regular file and from /dev/null", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    const Pipe out;
+    {
+        const Fd file = Fd::adopt(::open(directory.file("in").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        put(file, "from a file");
+        REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+        auto console = std::move(make_stdio_console(*f.loop, file.get(), out.write_end.get())).value();
+        Reader user{*console};
+        f.run_until([&] { return user.got == "from a file"; });
+    }
+    const Fd null = Fd::adopt(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    auto console = std::move(make_stdio_console(*f.loop, null.get(), out.write_end.get())).value();
+    Reader user{*console};
+    f.settle();
+    CHECK(user.got.empty());
+    CHECK(user.input_calls < 5);
+}
+
+TEST_CASE("no standard input is no error, no standard output is", "[console]") {
+    LoopFixture f;
+    const Pipe pipe;
+    CHECK(make_stdio_console(*f.loop, -1, pipe.write_end.get()).ok());
+    CHECK_FALSE(make_stdio_console(*f.loop, pipe.read_end.get(), -1).ok());
+}
+
+TEST_CASE("a pty is raw, named, and works both ways", "[console]") {
+    LoopFixture f;
+    auto console = std::move(make_console(*f.loop, {ConsoleSpec::Kind::Pty, "", false})).value();
+    Reader user{*console};
+    REQUIRE(console->describe().starts_with("pty /dev/pts/"));
+    CHECK(console->write(bytes_of("before\n")) == 7);
+    f.settle();
+    CHECK(user.got.empty()); // no echo
+    for (int connection = 0; connection < 2; ++connection) {
+        const Fd terminal = Fd::adopt(
+            ::open(console->describe().substr(4).c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+        REQUIRE(static_cast<bool>(terminal));
+        CHECK(console->write(bytes_of("x\n")) == 2);
+        std::string got;
+        f.run_until([&] {
+            got += take(terminal);
+            return got == (connection == 0 ? "before\nx\n" : "x\n");
+        });
+        user.got.clear();
+        put(terminal, "typed\r");
+        f.run_until([&] { return user.got == "typed\r"; });
+    }
+}
+
+TEST_CASE("a socket keeps output for its first client, then serves one at a time", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    const auto path = directory.file("console");
+    auto console = std::move(make_console(*f.loop, {ConsoleSpec::Kind::Socket, path, false})).value();
+    Reader user{*console};
+    struct stat status {};
+    REQUIRE(::lstat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0600);
+    CHECK(console->write(bytes_of("boot ")) == 5);
+    CHECK(console->flush(0ms).ok()); // nobody to wait for
+
+    Fd first = connect_to(path), second = connect_to(path);
+    REQUIRE(first);
+    REQUIRE(second);
+    std::string got;
+    f.run_until([&] { return (got += take(first)) == "boot "; });
+    CHECK(console->write(bytes_of("live")) == 4);
+    CHECK(take(first) == "live");
+    put(first, "hello");
+    put(second, "later");
+    f.run_until([&] { return user.got == "hello"; });
+    f.settle();
+    CHECK(take(second).empty());
+    CHECK(user.got == "hello");
+
+    first.reset();
+    f.run_until([&] { return user.got == "hellolater"; });
+    CHECK(console->write(bytes_of("for two")) == 7);
+    CHECK(take(second) == "for two");
+}
+
+TEST_CASE("a client's last words are read, and a half-closed one still reads", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    const auto path = directory.file("console");
+    auto console = std::move(make_console(*f.loop, {ConsoleSpec::Kind::Socket, path, false})).value();
+    Reader user{*console};
+    Fd client = connect_to(path);
+    put(client, "reboot\n");
+    REQUIRE(::shutdown(client.get(), SHUT_WR) == 0);
+    f.run_until([&] { return user.got == "reboot\n"; });
+    f.settle();
+    CHECK(console->write(bytes_of("ok")) == 2);
+    CHECK(take(client) == "ok");
+    client.reset();
+    f.settle();
+
+    user.got.clear();
+    user.room = 0;
+    {
+        const Fd brief = connect_to(path);
+        put(brief, "poweroff\n");
+        f.settle();
+        CHECK(console->write(bytes_of("unread")) == 6);
+    }
+    f.settle();
+    user.room = 100;
+    console->want_input();
+    f.run_until([&] { return user.got == "poweroff\n"; });
+    client = connect_to(path);
+    REQUIRE(client);
+    put(client, "x");
+    f.run_until([&] { return user.got == "poweroff\nx"; });
+}
+
+TEST_CASE("a dead client that left input does not keep the next one out", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    const auto path = directory.file("console");
+    auto console = std::move(make_console(*f.loop, {ConsoleSpec::Kind::Socket, path, false})).value();
+    Reader user{*console};
+    user.room = 0; // the guest reads nothing
+    Fd dead = connect_to(path);
+    put(dead, "ignored");
+    f.settle();
+    dead.reset();
+    f.settle();
+    const Fd alive = connect_to(path);
+    f.settle();
+    CHECK(console->write(bytes_of("hi")) == 2);
+    std::string got;
+    f.run_until([&] { return (got += take(alive)) == "hi"; });
+}
+
+TEST_CASE("a client that reads nothing holds the writer only for a while", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    auto console = std::move(SocketConsole::create(*f.loop, directory.file("console"), {4096, 20ms})).value();
+    Reader user{*console};
+    Fd client = connect_to(directory.file("console"));
+    f.settle();
+    const std::string chunk(1000, 'x');
+    std::size_t total = 0, taken = 0;
+    while ((taken = console->write(bytes_of(chunk))) == chunk.size())
+        REQUIRE((total += taken) < 10'000'000);
+    CHECK(user.output_calls == 0);
+    f.run_until([&] { return user.output_calls != 0; });
+    for (int i = 0; i < 100; ++i)
+        CHECK(console->write(bytes_of(chunk)) == chunk.size());
+    CHECK(console->write(bytes_of("newest")) == 6);
+    // It wakes up: the newest part is there, and backpressure works again.
+    std::string got;
+    f.run_until([&] {
+        got += take(client);
+        return got.ends_with("newest");
+    });
+    CHECK(got.size() < total + 10'000);
+    while ((taken = console->write(bytes_of(chunk))) == chunk.size())
+        ;
+    CHECK(taken < chunk.size());
+    client.reset(); // and somebody who waits is told when the client goes
+    const int calls = user.output_calls;
+    f.run_until([&] { return user.output_calls > calls; });
+}
+
+TEST_CASE("a socket path: stale ones are taken over, others refused, ours removed", "[console]") {
+    LoopFixture f;
+    const Directory directory;
+    const auto path = directory.file("console");
+    const auto make = [&](const std::string& where) {
+        return make_console(*f.loop, {ConsoleSpec::Kind::Socket, where, false});
+    };
+    {
+        auto console = make(path);
+        REQUIRE(console.ok());
+        const auto refused = make(path);
+        REQUIRE_FALSE(refused.ok());
+        CHECK(refused.error().text.find("in use") != std::string::npos);
+    }
+    CHECK(::access(path.c_str(), F_OK) != 0);
+    {
+        const Fd stale = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::memcpy(address.sun_path, path.data(), path.size());
+        REQUIRE(::bind(stale.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    }
+    CHECK(make(path).ok());
+    const auto file = directory.file("precious");
+    put(Fd::adopt(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), "data");
+    CHECK_FALSE(make(file).ok());
+    CHECK(content(file) == "data");
+    CHECK_FALSE(make(std::string(200, 'x')).ok());
+}
+
+TEST_CASE("what is queued when the console goes is still written", "[console]") {
+    LoopFixture f;
+    Pipe in, out;
+    std::string expected;
+    std::string got;
+    std::thread reader;
+    {
+        auto console = std::move(make_stdio_console(*f.loop, in.read_end.get(), out.write_end.get())).value();
+        expected.assign(150'000, 'q'); // more than the pipe holds
+        REQUIRE(console->write(bytes_of(expected)) == expected.size());
+        out.write_end.reset();
+        reader = std::thread{[&] { got = take(out.read_end); }};
+    }
+    reader.join();
+    CHECK(got == expected);
+}
+
+} // namespace godwit
