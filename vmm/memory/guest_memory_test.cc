@@ -56,3 +56,10 @@ TEST_CASE("an index must be aligned", "[memory]") {
     REQUIRE(memory->store_release<std::uint16_t>(Gpa{2}, 0x1234).ok());
     REQUIRE(*memory->load_acquire<std::uint16_t>(Gpa{2}) == 0x1234);
 }
+
+TEST_CASE("a span of fixed extent is written as its bytes", "[memory]") {
+    auto memory = std::move(GuestMemory::create(kMiB, 3 * kMiB)).value();
+    constexpr std::uint32_t words[] = {0x11111111, 0x22222222};
+    REQUIRE(memory->write(Gpa{8}, std::as_bytes(std::span{words})).ok());
+    REQUIRE(*memory->read<std::uint32_t>(Gpa{12}) == 0x22222222);
+}

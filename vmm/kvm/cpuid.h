@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What CPUID tells the guest, as a value: built once from what KVM supports, cut to what the state stream can
+// carry, then completed for each vCPU. References: Intel SDM volume 2, CPUID; AMD64 APM volume 3, appendix E;
+// Linux Documentation/virt/kvm/x86/cpuid.rst.
+#pragma once
+
+#include "vmm/base/result.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace godwit::kvm {
+
+class Kvm;
+
+struct CpuidEntry {
+    std::uint32_t function = 0;
+    std::uint32_t index = 0;
+    bool index_matters = false; // the leaf has subleaves
+    std::uint32_t eax = 0;
+    std::uint32_t ebx = 0;
+    std::uint32_t ecx = 0;
+    std::uint32_t edx = 0;
+    bool operator==(const CpuidEntry&) const = default;
+};
+
+using CpuidTable = std::vector<CpuidEntry>;
+
+// The entry, or null.
+CpuidEntry* find_leaf(CpuidTable& table, std::uint32_t function, std::uint32_t index = 0);
+const CpuidEntry* find_leaf(const CpuidTable& table, std::uint32_t function, std::uint32_t index = 0);
+
+// The XSAVE components that the state stream has fields for: x87, SSE, AVX, MPX, AVX-512 and PKRU.
+inline constexpr std::uint64_t kCarriedXsaveComponents = 0x2ff;
+
+// What all vCPUs of a machine share: KVM's own offer without performance counters, nested virtualization,
+// AMX, SGX, processor trace, LBR and CET, none of which the stream carries.
+Result<CpuidTable> make_cpuid_template(const Kvm& kvm);
+
+struct CpuidPlace {
+    std::uint32_t vcpu = 0;  // also the APIC id
+    std::uint32_t vcpus = 1; // cores of one package, one thread each
+    std::uint32_t tsc_khz = 0;
+};
+
+// The template with APIC ids, topology and clock rates filled in.
+CpuidTable cpuid_for(const CpuidTable& shared, const CpuidPlace& place);
+
+} // namespace godwit::kvm

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/kvm/vcpu.h"
+
+#include "vmm/base/log.h"
+#include "vmm/kvm/exit_report.h"
+#include "vmm/kvm/ioctl.h"
+#include "vmm/kvm/kvm_api.h"
+
+#include <sys/mman.h>
+
+namespace godwit::kvm {
+
+namespace {
+
+// Intel SDM volume 3, section 16.3.1.1. Ten banks, as other VMMs give, and what the stream has room for.
+constexpr std::uint64_t kMcgCtlPresent = 1 << 8;
+constexpr std::uint64_t kMcgRecoveryPresent = 1 << 24;
+constexpr std::uint64_t kMceBankCount = 10;
+
+} // namespace
+
+std::string_view to_string(StopReason reason) {
+    switch (reason) {
+    case StopReason::TripleFault:
+        return "triple fault";
+    case StopReason::SystemShutdown:
+        return "shutdown";
+    case StopReason::SystemReset:
+        return "reset";
+    case StopReason::SystemCrash:
+        return "crash";
+    }
+    return "unknown";
+}
+
+Result<std::unique_ptr<Vcpu>> Vcpu::create(Vm& vm, CpuidPlace place, const CpuidTable& shared,
+                                           VcpuBuses buses, VcpuEvents& events) {
+    const int raw = TRY(KVM_CONTROL(vm.fd(), KVM_CREATE_VCPU, place.vcpu));
+    std::unique_ptr<Vcpu> vcpu{new Vcpu{vm, place, buses, events, Fd::adopt(raw)}};
+    TRY_IN(vcpu->set_up(shared), fmt::format("vCPU {}", place.vcpu));
+    return vcpu;
+}
+
+Status Vcpu::set_up(const CpuidTable& shared) {
+    shared_ = TRY(Mapping::of_file(fd_, vm_.kvm().run_size(), PROT_READ | PROT_WRITE, true));
+    run_ = reinterpret_cast<kvm_run*>(shared_.data());
+    place_.tsc_khz = static_cast<std::uint32_t>(TRY(KVM_CONTROL(fd_.get(), KVM_GET_TSC_KHZ)));
+
+    cpuid_ = cpuid_for(shared, place_);
+    Counted<kvm_cpuid2, kvm_cpuid_entry2> list{cpuid_.size()};
+    list.header()->nent = static_cast<__u32>(cpuid_.size());
+    for (std::size_t i = 0; i < cpuid_.size(); ++i) {
+        const CpuidEntry& entry = cpuid_[i];
+        kvm_cpuid_entry2& out = list.data()[i];
+        out.function = entry.function;
+        out.index = entry.index;
+        out.flags = entry.index_matters ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+        out.eax = entry.eax;
+        out.ebx = entry.ebx;
+        out.ecx = entry.ecx;
+        out.edx = entry.edx;
+    }
+    TRY(KVM_CONTROL(fd_.get(), KVM_SET_CPUID2, list.header()));
+    TRY(set_up_machine_check());
+    msrs_ = MsrSet{TRY(read_present_msrs(fd_.get(), all_msr_indices(vm_.kvm().msr_indices())))};
+    return {};
+}
+
+Status Vcpu::set_up_machine_check() {
+    std::uint64_t supported = 0;
+    TRY(KVM_CONTROL(vm_.kvm().fd(), KVM_X86_GET_MCE_CAP_SUPPORTED, &supported));
+    std::uint64_t capabilities = (supported & (kMcgCtlPresent | kMcgRecoveryPresent)) | kMceBankCount;
+    TRY(KVM_CONTROL(fd_.get(), KVM_X86_SETUP_MCE, &capabilities));
+    return {};
+}
+
+volatile std::uint8_t* Vcpu::immediate_exit() const {
+    return &run_->immediate_exit;
+}
+
+Vcpu::Step Vcpu::run() {
+    if (::ioctl(fd_.get(), KVM_RUN, 0) != 0) {
+        // KVM completes the last exit before it looks for a reason to return, so nothing is pending now.
+        // EAGAIN: an application processor got its start-up interrupt.
+        io_pending_ = false;
+        if (errno == EINTR || errno == EAGAIN)
+            return Step::Interrupted;
+        return fail(describe_run_failure(fd_.get(), *run_, errno));
+    }
+    const Step step = dispatch();
+    io_pending_ = step == Step::Exited;
+    return step;
+}
+
+Vcpu::Step Vcpu::finish_io() {
+    Step step = Step::Interrupted;
+    while (io_pending_) {
+        *immediate_exit() = 1;
+        step = run();
+    }
+    return step;
+}
+
+Vcpu::Step Vcpu::dispatch() {
+    switch (run_->exit_reason) {
+    case KVM_EXIT_IO:
+        port_access();
+        return Step::Exited;
+    case KVM_EXIT_MMIO:
+        mmio_access();
+        return Step::Exited;
+    case KVM_EXIT_INTR:
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+        return Step::Interrupted;
+    case KVM_EXIT_SHUTDOWN:
+        events_.on_stop(index(), StopReason::TripleFault);
+        return Step::Stopped;
+    case KVM_EXIT_SYSTEM_EVENT:
+        return system_event();
+    default:
+        return fail(describe_exit(fd_.get(), *run_));
+    }
+}
+
+// String instructions repeat the access `count` times at the same port.
+void Vcpu::port_access() {
+    const auto& io = run_->io;
+    const std::size_t size = io.size;
+    const auto all = shared_.bytes().subspan(io.data_offset, size * io.count);
+    for (std::size_t i = 0; i < io.count; ++i) {
+        const auto data = all.subspan(i * size, size);
+        if (io.direction == KVM_EXIT_IO_OUT)
+            buses_.ports.write(io.port, data);
+        else
+            buses_.ports.read(io.port, data);
+    }
+}
+
+void Vcpu::mmio_access() {
+    auto& mmio = run_->mmio;
+    const auto data = std::as_writable_bytes(std::span{mmio.data}).first(mmio.len);
+    if (mmio.is_write != 0)
+        buses_.mmio.write(mmio.phys_addr, data);
+    else
+        buses_.mmio.read(mmio.phys_addr, data);
+}
+
+Vcpu::Step Vcpu::system_event() {
+    switch (run_->system_event.type) {
+    case KVM_SYSTEM_EVENT_SHUTDOWN:
+        events_.on_stop(index(), StopReason::SystemShutdown);
+        return Step::Stopped;
+    case KVM_SYSTEM_EVENT_RESET:
+        events_.on_stop(index(), StopReason::SystemReset);
+        return Step::Stopped;
+    case KVM_SYSTEM_EVENT_CRASH:
+        events_.on_stop(index(), StopReason::SystemCrash);
+        return Step::Stopped;
+    default:
+        return fail(error(ErrorCode::Guest, "KVM system event {} is not known",
+                          std::uint32_t{run_->system_event.type}));
+    }
+}
+
+Vcpu::Step Vcpu::fail(Error failure) {
+    events_.on_error(index(), std::move(failure).in(fmt::format("vCPU {}", index())));
+    return Step::Stopped;
+}
+
+} // namespace godwit::kvm

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// All vCPUs of a machine, each on its own thread, and the way to stop and start them together.
+//
+//     auto vcpus = TRY(VcpuSet::create(vm, {.count = 2, .cpuid = table, .buses = {ports, mmio}, .events =
+//     owner}));
+//     ... set boot state of vcpus->at(0) ...
+//     vcpus->resume();                       // created paused
+//     {
+//         const VcpuPause pause{*vcpus};     // every vCPU is parked, its last instruction complete
+//         ... read or write state ...
+//     }                                      // runs on, unless somebody else has paused too
+//
+// Pauses are counted: the guest runs when every pause() has had its resume().
+//
+// pause() waits for vCPUs that are inside a device's handler, which may wait for the loop (LoopBusDevice). So
+// it must never be called on the loop's thread, nor on a vCPU's; set_loop_thread() makes that an assertion.
+// Any other thread may call anything here.
+#pragma once
+
+#include "vmm/kvm/kvmclock.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/kvm/virtual_clock.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace godwit::kvm {
+
+struct VcpuSetConfig {
+    std::uint32_t count = 1; // 1 to kMaximumVcpus
+    const CpuidTable& cpuid; // make_cpuid_template()
+    VcpuBuses buses;
+    VcpuEvents& events;
+};
+
+inline constexpr std::uint32_t kMaximumVcpus = 64;
+
+class VcpuSet {
+  public:
+    // With one pause held: resume() starts the guest. `vm` and everything in `config` but the table must
+    // outlive it.
+    static Result<std::unique_ptr<VcpuSet>> create(Vm& vm, const VcpuSetConfig& config);
+    // Ends the threads; devices' handlers that run are waited for.
+    ~VcpuSet();
+    VcpuSet(const VcpuSet&) = delete;
+    VcpuSet& operator=(const VcpuSet&) = delete;
+
+    std::uint32_t size() const { return static_cast<std::uint32_t>(workers_.size()); }
+    Vcpu& at(std::uint32_t index) { return *workers_[index]->vcpu; }
+
+    // Kicks all vCPUs at once and waits until each is parked with nothing pending; then stops the guest's
+    // clocks.
+    void pause();
+    // Undoes one pause(); with the last one, the clocks go on and then the vCPUs.
+    void resume();
+    bool paused() const;
+
+    // A vCPU that has reported a stop or an error stays parked when the others resume, until this. Call while
+    // paused, after its state has been set anew.
+    void restart(std::uint32_t index);
+
+    // Asserts that pause() is not called there.
+    void set_loop_thread(std::thread::id loop) { loop_thread_ = loop; }
+
+    VirtualClock& clock() { return clock_; }
+    KvmClock& kvmclock() { return kvmclock_; }
+
+  private:
+    struct Worker {
+        std::unique_ptr<Vcpu> vcpu;
+        bool stopped = false; // under mutex_: it has reported
+        std::thread thread;
+    };
+
+    explicit VcpuSet(Vm& vm) : kvmclock_(vm.fd()) {}
+    void thread_main(Worker& worker);
+    // False when the thread has to end.
+    bool park(Worker& worker, bool stopped);
+    void freeze_locked();
+    void thaw_locked();
+
+    VirtualClock clock_;
+    KvmClock kvmclock_;
+    std::thread::id loop_thread_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable parked_changed_;
+    std::condition_variable may_run_;
+    std::uint32_t pauses_ = 1;
+    std::uint32_t parked_ = 0;
+    bool frozen_ = false;
+    bool ending_ = false;
+    std::atomic<bool> park_wanted_{true}; // pauses_ != 0 || ending_, for the run loop
+
+    std::vector<std::unique_ptr<Worker>> workers_; // last: threads use everything above
+};
+
+// A pause for a scope.
+class [[nodiscard]] VcpuPause {
+  public:
+    explicit VcpuPause(VcpuSet& vcpus) : vcpus_(&vcpus) { vcpus.pause(); }
+    VcpuPause(VcpuPause&& other) noexcept : vcpus_(std::exchange(other.vcpus_, nullptr)) {}
+    VcpuPause& operator=(VcpuPause&&) = delete;
+    ~VcpuPause() {
+        if (vcpus_ != nullptr)
+            vcpus_->resume();
+    }
+    // From here on nobody resumes by accident: the count stays until an explicit VcpuSet::resume().
+    void keep() { vcpus_ = nullptr; }
+
+  private:
+    VcpuSet* vcpus_;
+};
+
+} // namespace godwit::kvm
