@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check a raw disk image that the guest's disk program has written.
 
-The block format is described in programs/block_content.h.  A block is valid, zero, foreign (no magic: never written
-by the program) or damaged (magic, but block number or checksum are wrong).  Exit code: 0 all well, 1 a damaged block,
-a foreign one under --strict, or fewer valid blocks than --at-least asks for, 2 usage or I/O error.
+The block format is described in programs/block_content.h.  A block is valid, zero, foreign (no magic: never
+written by the program) or damaged (magic, but block number or checksum are wrong).  Exit code: 0 all well,
+1 a damaged block, one sequence number in two blocks, a foreign block under --strict, or fewer valid
+blocks than --at-least asks for, 2 usage or I/O error.
 """
 import argparse
 import itertools
@@ -37,7 +38,8 @@ def judge(block, number):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image")
     parser.add_argument("--span", type=int, default=0, help="bytes to look at, from the start (default: all)")
     parser.add_argument("--at-least", type=int, default=0, help="valid blocks that there must be")

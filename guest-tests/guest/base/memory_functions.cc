@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// memcpy and friends, for calls that the compiler makes up; built with -fno-builtin so as not to call themselves.
+// memcpy and friends, for calls that the compiler makes up; built with -fno-builtin so as not to call
+// themselves.
 #include "base/types.h"
 
 extern "C" {
@@ -42,5 +43,7 @@ std::size_t strlen(const char* text) {
 }
 
 // Called for an abstract method: cannot happen, ends in an exception report.
-void __cxa_pure_virtual() { __builtin_trap(); }
+void __cxa_pure_virtual() {
+    __builtin_trap();
+}
 }

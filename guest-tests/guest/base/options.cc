@@ -17,7 +17,9 @@ std::string_view cut(std::string_view& rest, char separator) {
     return part;
 }
 
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 u64 parse_decimal(std::string_view& text) {
     u64 value = 0;
@@ -43,7 +45,7 @@ u64 unit(std::string_view suffix) {
     }
 }
 
-}  // namespace
+} // namespace
 
 void Options::set(const char* line) {
     size_ = 0;
@@ -93,4 +95,4 @@ bool Options::has_item(std::string_view key, std::string_view item) const {
     return false;
 }
 
-}  // namespace guest
+} // namespace guest

@@ -20,7 +20,7 @@ class Pacer {
         if (rate_ == 0)
             return true;
         u64 due = units_at(now);
-        if (due > done_ + rate_ / 10 + 1)  // a tenth of a second behind: forget the debt
+        if (due > done_ + rate_ / 10 + 1) // a tenth of a second behind: forget the debt
             begin(rate_, now - 1'000'000'000 / 10);
         return done_ < units_at(now);
     }
@@ -32,7 +32,7 @@ class Pacer {
 
   private:
     constexpr u64 units_at(u64 now) const {
-        constexpr u64 ns_per_second = 1'000'000'000;  // rates up to 18 GB/s do not overflow
+        constexpr u64 ns_per_second = 1'000'000'000; // rates up to 18 GB/s do not overflow
         u64 elapsed = now - since_;
         return elapsed / ns_per_second * rate_ + elapsed % ns_per_second * rate_ / ns_per_second;
     }
@@ -40,4 +40,4 @@ class Pacer {
     u64 rate_ = 0, since_ = 0, done_ = 0;
 };
 
-}  // namespace guest
+} // namespace guest

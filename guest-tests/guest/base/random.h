@@ -23,4 +23,4 @@ class Random {
     u64 count_ = 0;
 };
 
-}  // namespace guest
+} // namespace guest

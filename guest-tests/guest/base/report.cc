@@ -20,7 +20,7 @@ void put_key(std::string_view key) {
     serial::put('=');
 }
 
-}  // namespace
+} // namespace
 
 Report::Report(std::string_view topic) {
     serial::start_line();
@@ -28,7 +28,9 @@ Report::Report(std::string_view topic) {
     serial::put(topic);
 }
 
-Report::~Report() { serial::put('\n'); }
+Report::~Report() {
+    serial::put('\n');
+}
 
 Report& Report::add(std::string_view key, u64 value) {
     put_key(key);
@@ -77,4 +79,4 @@ Report& Report::add_mac(std::string_view key, const u8* address) {
     return *this;
 }
 
-}  // namespace guest
+} // namespace guest

@@ -24,4 +24,4 @@ class Report {
     Report& add_mac(std::string_view key, const u8* address);
 };
 
-}  // namespace guest
+} // namespace guest

@@ -14,9 +14,13 @@ __extension__ using u128 = unsigned __int128;
 constexpr u64 KiB = 1024, MiB = 1024 * KiB, GiB = 1024 * MiB;
 constexpr u64 page_size = 4096;
 
-constexpr u64 align_up(u64 value, u64 alignment) { return (value + alignment - 1) & ~(alignment - 1); }
-constexpr u64 align_down(u64 value, u64 alignment) { return value & ~(alignment - 1); }
-}  // namespace guest
+constexpr u64 align_up(u64 value, u64 alignment) {
+    return (value + alignment - 1) & ~(alignment - 1);
+}
+constexpr u64 align_down(u64 value, u64 alignment) {
+    return value & ~(alignment - 1);
+}
+} // namespace guest
 
 extern "C" {
 void* memcpy(void* to, const void* from, std::size_t size);

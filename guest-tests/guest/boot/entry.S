@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From power-on to CPL3: the PVH start (32-bit protected mode, ebx = hvm_start_info) and the CPL3 landing points.
+// From power-on to CPL3: the PVH start (32-bit protected mode, ebx =
+// hvm_start_info) and the CPL3 landing points.
 // Few instructions at CPL0, because some hosts emulate every one of them.
 // The first thing that happens is the first byte of the first report line.
 #include "boot/layout.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Constants that the assembler and the C++ side must agree on: selectors, fixed addresses, offsets of shared structs.
-// Preprocessor only, because boot/*.S includes it.  The linker script asserts the fixed addresses,
+// Constants that the assembler and the C++ side must agree on: selectors, fixed addresses, offsets of shared
+// structs. Preprocessor only, because boot/*.S includes it.  The linker script asserts the fixed addresses,
 // machine/cpu.h asserts the offsets.
 
 #define MAX_CPUS 64
@@ -26,10 +26,10 @@
 #define FAULT_STACK_SIZE 512
 #define USER_STACK_SIZE 16384
 
-#define GUEST_CR0 0x80010033  // PG WP NE ET MP PE
-#define GUEST_CR4 0x620       // PAE OSFXSR OSXMMEXCPT
-#define GUEST_EFER 0x901      // NXE LME SCE
-#define USER_RFLAGS 0x202     // IF
+#define GUEST_CR0 0x80010033 // PG WP NE ET MP PE
+#define GUEST_CR4 0x620      // PAE OSFXSR OSXMMEXCPT
+#define GUEST_EFER 0x901     // NXE LME SCE
+#define USER_RFLAGS 0x202    // IF
 
 // struct CpuStart
 #define START_TSS_SELECTOR 0
@@ -43,13 +43,14 @@
 #define CPU_IRQ_TOTAL 16
 #define CPU_IRQ_COUNT 32
 
-// Vectors.  INTx is level triggered: its handler masks the IOAPIC pin, CPL3 opens it again after serving the devices.
+// Vectors.  INTx is level triggered: its handler masks the IOAPIC pin, CPL3 opens it again after serving the
+// devices.
 #define VECTOR_INTX 0x30
 #define VECTOR_INTX_END 0x34
 #define INTX_FIRST_PIN 12
 #define IOAPIC 0xfec00000
 #define IOAPIC_WINDOW 0xfec00010
-#define IOAPIC_REDIRECTION 0x10  // index of pin 0's low half
+#define IOAPIC_REDIRECTION 0x10 // index of pin 0's low half
 #define IOAPIC_LEVEL 0x8000
 #define IOAPIC_MASKED 0x10000
 #define VECTOR_TIMER 0x40
@@ -59,9 +60,9 @@
 #define VECTOR_SPURIOUS 0xff
 
 // Gates: number in eax, INT3.
-#define GATE_HALT_UNLESS 0   // rdi: u32*, esi: value; halts until an interrupt unless *rdi != esi
-#define GATE_READ_MSR 1      // ecx -> edx:eax
-#define GATE_WRITE_MSR 2     // ecx, edx:edi
-#define GATE_WRITE_IOAPIC 3  // ecx: index, edi: value
-#define GATE_STOP 4          // halts for good
-#define GATE_TRIPLE_FAULT 5  // shuts the machine down the hard way
+#define GATE_HALT_UNLESS 0  // rdi: u32*, esi: value; halts until an interrupt unless *rdi != esi
+#define GATE_READ_MSR 1     // ecx -> edx:eax
+#define GATE_WRITE_MSR 2    // ecx, edx:edi
+#define GATE_WRITE_IOAPIC 3 // ecx: index, edi: value
+#define GATE_STOP 4         // halts for good
+#define GATE_TRIPLE_FAULT 5 // shuts the machine down the hard way

@@ -20,4 +20,4 @@ struct MemoryMapEntry {
 };
 static_assert(sizeof(MemoryMapEntry) == 24);
 
-}  // namespace guest
+} // namespace guest

@@ -38,7 +38,8 @@ gdt:
     .endr
 gdt_end:
 
-// Interrupt gates into ring 0.  INT3 is the one that CPL3 may use; NMI, double fault and machine check get IST 1.
+// Interrupt gates into ring 0.  INT3 is the one that CPL3 may use.
+// NMI, double fault and machine check get IST 1.
     .balign 16
 idt:
     .set i, 0
@@ -69,8 +70,8 @@ idt_pointer:
     .word 256 * 16 - 1
     .quad idt
 
-// Identity map of 16 GiB.  [0, 1M) is open to CPL3 (start info, ACPI, trampoline), [1M, 2M) is ours and closed,
-// RAM in 2 MiB pages, [3G, 4G) uncached for devices.
+// Identity map of 16 GiB.  [0, 1M) is open to CPL3 (start info, ACPI, trampoline), [1M, 2M) is ours and
+// closed, RAM in 2 MiB pages, [3G, 4G) uncached for devices.
     .section .kpages, "aw", @progbits
     .balign 4096
     .globl pml4

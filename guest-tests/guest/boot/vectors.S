@@ -40,12 +40,14 @@ intx_\line:
     .endif
     .endm
 
+// 8, 10 to 14, 17, 21, 29, 30
+    .set WITH_ERROR_CODE, 0x60227d00
     .macro exception_slot vector
     .balign VECTOR_STRIDE
     .if \vector == 3
     jmp *gates(, %rax, 8)
     .else
-    .if !(\vector == 8 || (\vector >= 10 && \vector <= 14) || \vector == 17 || \vector == 21 || \vector == 29 || \vector == 30)
+    .if !((WITH_ERROR_CODE >> \vector) & 1)
     pushq $0
     .endif
     pushq $\vector

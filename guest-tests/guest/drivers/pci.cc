@@ -13,7 +13,9 @@ constexpr u32 command = 0x04, status = 0x06, first_bar = 0x10, capabilities = 0x
 constexpr u16 memory_enable = 2, bus_master = 4, intx_disable = 0x400;
 constexpr u16 status_has_capabilities = 0x10;
 
-u64 config_address(u32 slot) { return platform.ecam + (u64{slot} << 15); }
+u64 config_address(u32 slot) {
+    return platform.ecam + (u64{slot} << 15);
+}
 
 u64 place(u64 size) {
     u64 address = align_up(window_next, size);
@@ -23,9 +25,11 @@ u64 place(u64 size) {
     return address;
 }
 
-}  // namespace
+} // namespace
 
-bool present(u32 slot) { return read_register<u16>(config_address(slot)) != 0xffff; }
+bool present(u32 slot) {
+    return read_register<u16>(config_address(slot)) != 0xffff;
+}
 
 Function::Function(u32 slot) : slot_(slot), config_(config_address(slot)) {}
 
@@ -85,4 +89,4 @@ void Function::enable(bool intx) {
     write<u16>(command, static_cast<u16>(memory_enable | bus_master | (intx ? 0 : intx_disable)));
 }
 
-}  // namespace guest::pci
+} // namespace guest::pci

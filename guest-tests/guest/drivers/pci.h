@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// PCI bus 0 by ECAM.  No firmware has been here: memory BARs are sized and placed by us, I/O BARs stay closed.
+// PCI bus 0 by ECAM.  No firmware has been here: memory BARs are sized and placed by us, I/O BARs stay
+// closed.
 #include "base/types.h"
 
 #include <array>
@@ -8,7 +9,7 @@
 namespace guest::pci {
 
 struct Bar {
-    u64 address = 0, size = 0;  // size 0: none, or an I/O BAR
+    u64 address = 0, size = 0; // size 0: none, or an I/O BAR
 };
 
 class Function {
@@ -27,7 +28,7 @@ class Function {
     u8 find_capability(u8 id, u8 after = 0) const;
 
     void place_bars();
-    void enable(bool intx);  // memory and bus master; INTx or not
+    void enable(bool intx); // memory and bus master; INTx or not
 
     template <class T>
     T read(u32 offset) const;
@@ -45,7 +46,7 @@ class Function {
 constexpr u32 slots = 32;
 bool present(u32 slot);
 
-}  // namespace guest::pci
+} // namespace guest::pci
 
 #include "machine/io.h"
 
@@ -60,4 +61,4 @@ void Function::write(u32 offset, T value) const {
     write_register<T>(config_ + offset, value);
 }
 
-}  // namespace guest::pci
+} // namespace guest::pci

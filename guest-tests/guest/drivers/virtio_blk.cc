@@ -35,4 +35,4 @@ bool VirtioBlk::submit(u16 slot, const BlkRequest& request) {
     return queue_.add(std::span(segments).first(2), slot);
 }
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

@@ -21,9 +21,9 @@ class VirtioBlk {
 
     constexpr VirtioBlk() = default;
     bool attach(interrupts::Mode mode) { return pci_.attach(blk::id, mode); }
-    bool begin();  // may be repeated when nothing is in flight
+    bool begin(); // may be repeated when nothing is in flight
 
-    u64 capacity() const { return capacity_; }  // sectors
+    u64 capacity() const { return capacity_; } // sectors
     bool has(u64 feature) const { return (pci_.features() & feature) != 0; }
     u64 features() const { return pci_.features(); }
     u32 slot() const { return pci_.slot(); }
@@ -32,6 +32,7 @@ class VirtioBlk {
     void kick() { queue_.kick(); }
     bool broken() const { return queue_.broken(); }
     bool config_changed() { return pci_.config_changed(); }
+    bool needs_reset() const { return pci_.needs_reset(); }
     void read_capacity() { capacity_ = pci_.config_stable<u64>(blk::config_capacity); }
 
     // Calls done(slot, status) for each finished request.
@@ -45,7 +46,7 @@ class VirtioBlk {
     }
 
   private:
-    struct Frame {  // what surrounds the data of a request
+    struct Frame { // what surrounds the data of a request
         blk::Header header;
         volatile u8 status;
     };
@@ -56,4 +57,4 @@ class VirtioBlk {
     u64 capacity_ = 0;
 };
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

@@ -12,7 +12,7 @@ namespace {
 
 constexpr u16 receive_index = 0, transmit_index = 1, control_index = 2;
 
-}  // namespace
+} // namespace
 
 bool VirtioNet::allocate() {
     if (receive_memory_ != nullptr)
@@ -36,10 +36,12 @@ bool VirtioNet::begin(bool checksum_offload, u32 buffer_size) {
         return false;
     control_command_->pending = false;
     transmit_free_ = ~u64{0};
-    buffer_size_ = has(net::VIRTIO_NET_F_MRG_RXBUF) ? std::clamp<u32>(buffer_size, 64, buffer_capacity) : buffer_capacity;
+    buffer_size_ = has(net::VIRTIO_NET_F_MRG_RXBUF) ? std::clamp<u32>(buffer_size, 64, buffer_capacity)
+                                                    : buffer_capacity;
     pci_.run();
     for (u32 i = 0; i < 6; ++i)
-        mac_[i] = has(net::VIRTIO_NET_F_MAC) ? pci_.config<u8>(net::config_mac + i) : static_cast<u8>(i == 0 ? 2 : i);
+        mac_[i] = has(net::VIRTIO_NET_F_MAC) ? pci_.config<u8>(net::config_mac + i)
+                                             : static_cast<u8>(i == 0 ? 2 : i);
     for (u16 i = 0; i < receive_buffers; ++i)
         if (!post(i))
             break;
@@ -141,4 +143,4 @@ bool VirtioNet::acknowledge_announce() {
     return sent;
 }
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

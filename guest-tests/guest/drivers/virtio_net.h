@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A virtio network device with one queue pair and, if offered, the control queue.  Reference: virtio 1.2, section 5.1.
+// A virtio network device with one queue pair and, if offered, the control queue.  Reference: virtio 1.2,
+// section 5.1.
 #include "base/types.h"
 #include "drivers/virtio_pci.h"
 
@@ -10,7 +11,7 @@ struct Frame {
     static constexpr u32 capacity = 4096;
     u8 data[capacity];
     u32 length;
-    bool checksum_known_good;  // or left to us by a sender on the same host
+    bool checksum_known_good; // or left to us by a sender on the same host
 };
 
 class VirtioNet {
@@ -18,7 +19,8 @@ class VirtioNet {
     constexpr VirtioNet() = default;
     bool attach(interrupts::Mode mode) { return pci_.attach(net::id, mode); }
 
-    // buffer_size: of a receive buffer, when buffers are mergeable.  May be repeated: what was queued is dropped.
+    // buffer_size: of a receive buffer, when buffers are mergeable.  May be repeated: what was queued is
+    // dropped.
     bool begin(bool checksum_offload, u32 buffer_size);
 
     bool has(u64 feature) const { return (pci_.features() & feature) != 0; }
@@ -26,21 +28,23 @@ class VirtioNet {
     u32 slot() const { return pci_.slot(); }
     const u8* mac() const { return mac_; }
 
-    bool receive(Frame& frame);  // false: nothing there
-    // checksum_start 0: complete; else the device sums from there on and stores at checksum_start + checksum_offset
+    bool receive(Frame& frame); // false: nothing there
+    // checksum_start 0: complete; else the device sums from there on and stores at checksum_start +
+    // checksum_offset
     bool send(const u8* frame, u32 length, u32 checksum_start = 0, u32 checksum_offset = 0);
     void kick();
-    void reclaim();       // finished transmissions and control commands
+    void reclaim(); // finished transmissions and control commands
     bool arm_interrupt() { return receive_.arm_interrupt(); }
 
     bool config_changed() { return pci_.config_changed(); }
+    bool needs_reset() const { return pci_.needs_reset(); }
     u16 read_status() const { return pci_.config_stable<u16>(net::config_status); }
-    bool acknowledge_announce();  // false: a command is still under way
+    bool acknowledge_announce(); // false: a command is still under way
     u32 announces_acknowledged() const { return acknowledged_; }
 
     bool broken() const { return receive_.broken() || transmit_.broken() || control_.broken(); }
     u32 oversized() const { return oversized_; }
-    u32 merged() const { return merged_; }  // frames that took more than one buffer
+    u32 merged() const { return merged_; } // frames that took more than one buffer
 
   private:
     static constexpr u32 receive_buffers = 128, transmit_buffers = 64, buffer_capacity = 2048;
@@ -61,9 +65,9 @@ class VirtioNet {
     u8* transmit_memory_ = nullptr;
     Control* control_command_ = nullptr;
     u32 buffer_size_ = 0;
-    u64 transmit_free_ = 0;  // one bit per buffer
+    u64 transmit_free_ = 0; // one bit per buffer
     u32 acknowledged_ = 0, oversized_ = 0, merged_ = 0;
     u8 mac_[6] = {};
 };
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

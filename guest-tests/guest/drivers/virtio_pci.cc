@@ -2,6 +2,7 @@
 #include "drivers/virtio_pci.h"
 
 #include "base/options.h"
+#include "machine/clock.h"
 #include "machine/cpu.h"
 #include "machine/io.h"
 
@@ -10,9 +11,11 @@
 namespace guest::virtio {
 namespace {
 
-constexpr u16 virtio_vendor = 0x1af4, first_transitional = 0x1000, first_modern = 0x1040, last_modern = 0x107f;
+constexpr u16 virtio_vendor = 0x1af4, first_transitional = 0x1000, first_modern = 0x1040,
+              last_modern = 0x107f;
 constexpr u8 vendor_capability = 9, msix_capability = 0x11;
-constexpr u32 vectors_per_device = 4;  // configuration, then up to three queues
+constexpr u32 vectors_per_device = 4; // configuration, then up to three queues
+constexpr u64 poll_period = 100 * millisecond;
 constinit u8 next_vector = VECTOR_MSIX;
 
 u16 virtio_id(const pci::Function& f) {
@@ -21,7 +24,7 @@ u16 virtio_id(const pci::Function& f) {
     return f.device() >= first_modern ? static_cast<u16>(f.device() - first_modern) : f.subsystem();
 }
 
-}  // namespace
+} // namespace
 
 bool VirtioPci::attach(u16 wanted_id, interrupts::Mode mode) {
     for (u32 slot = 0; slot < pci::slots; ++slot) {
@@ -97,15 +100,19 @@ bool VirtioPci::set_up_msix() {
     return true;
 }
 
-void VirtioPci::reset() {
+bool VirtioPci::reset() {
+    constexpr int patience = 100'000;
     common<u8>(device_status, 0);
-    while (common<u8>(device_status) != 0) {
-    }
+    for (int i = 0; i < patience; ++i)
+        if (common<u8>(device_status) == 0)
+            return true;
+    return false;
 }
 
 // 3.1.1 up to step 6
 bool VirtioPci::begin(u64 wanted_features) {
-    reset();
+    if (!reset())
+        return false;
     common<u8>(device_status, status::ACKNOWLEDGE);
     common<u8>(device_status, status::ACKNOWLEDGE | status::DRIVER);
     u64 offered = 0;
@@ -157,11 +164,18 @@ void VirtioPci::run() {
     common<u8>(device_status, status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
 }
 
-bool VirtioPci::needs_reset() const { return (common<u8>(device_status) & status::DEVICE_NEEDS_RESET) != 0; }
+bool VirtioPci::needs_reset() const {
+    return (common<u8>(device_status) & status::DEVICE_NEEDS_RESET) != 0;
+}
 
 bool VirtioPci::config_changed() {
-    if (mode_ == interrupts::Mode::Poll)
-        return true;
+    if (mode_ == interrupts::Mode::Poll) {
+        u64 now = clock.now();
+        bool due = now >= next_poll_;
+        if (due)
+            next_poll_ = now + poll_period;
+        return due;
+    }
     if (mode_ == interrupts::Mode::Msix) {
         u32 count = cpus[0].irq_count[first_vector_];
         config_flag_ |= count != seen_config_;
@@ -172,6 +186,8 @@ bool VirtioPci::config_changed() {
     return changed;
 }
 
-void VirtioPci::acknowledge() { config_flag_ |= (read_register<u8>(isr_) & isr_config) != 0; }
+void VirtioPci::acknowledge() {
+    config_flag_ |= (read_register<u8>(isr_) & isr_config) != 0;
+}
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The virtio PCI transport, modern interface.  Reference: virtio 1.2, section 4.1.
-// start(): attach (once), begin (reset and features), set_up_queue for each, run.  begin() may be called again.
+// start(): attach (once), begin (reset and features), set_up_queue for each, run.  begin() may be called
+// again.
 #include "base/types.h"
 #include "drivers/pci.h"
 #include "drivers/virtqueue.h"
@@ -16,20 +17,20 @@ class VirtioPci final : public interrupts::IntxClient {
     // The first device with this virtio id on bus 0.
     bool attach(u16 virtio_id, interrupts::Mode mode);
 
-    bool begin(u64 wanted_features);  // wanted ones that are not offered are left out
+    bool begin(u64 wanted_features); // wanted ones that are not offered are left out
     u64 features() const { return features_; }
     bool set_up_queue(u16 index, Virtqueue& queue);
     void run();
-    void reset();
+    bool reset(); // false: the device does not come back
 
     template <class T>
     T config(u32 offset) const {
         return read_register<T>(device_config_ + offset);
     }
     template <class T>
-    T config_stable(u32 offset) const;  // 2.5.1: the same generation before and after
+    T config_stable(u32 offset) const; // 2.5.1: the same generation before and after
 
-    bool config_changed();  // since the last call; in poll mode: maybe
+    bool config_changed(); // since the last call; in poll mode: maybe, now and then
     bool needs_reset() const;
     u32 slot() const { return function_.slot(); }
 
@@ -58,6 +59,7 @@ class VirtioPci final : public interrupts::IntxClient {
     u8 first_vector_ = 0;
     u32 seen_config_ = 0;
     bool config_flag_ = false;
+    u64 next_poll_ = 0;
 };
 
 template <class T>
@@ -70,4 +72,4 @@ T VirtioPci::config_stable(u32 offset) const {
     }
 }
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

@@ -10,7 +10,9 @@ namespace status {
 constexpr u8 ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8, DEVICE_NEEDS_RESET = 64;
 }
 
-constexpr u64 bit(unsigned n) { return u64{1} << n; }
+constexpr u64 bit(unsigned n) {
+    return u64{1} << n;
+}
 
 // 6 reserved feature bits
 constexpr u64 VIRTIO_F_INDIRECT_DESC = bit(28), VIRTIO_F_EVENT_IDX = bit(29), VIRTIO_F_VERSION_1 = bit(32);
@@ -74,7 +76,7 @@ static_assert(sizeof(Header) == 12);
 constexpr u8 VIRTIO_NET_HDR_F_NEEDS_CSUM = 1, VIRTIO_NET_HDR_F_DATA_VALID = 2;
 
 constexpr u8 VIRTIO_NET_CTRL_ANNOUNCE = 3, VIRTIO_NET_CTRL_ANNOUNCE_ACK = 0, VIRTIO_NET_OK = 0;
-}  // namespace net
+} // namespace net
 
 // 5.2 block device
 namespace blk {
@@ -92,11 +94,11 @@ struct Header {
 };
 static_assert(sizeof(Header) == 16);
 
-struct Range {  // of discard and write zeroes
+struct Range { // of discard and write zeroes
     u64 sector;
     u32 num_sectors, flags;
 };
 static_assert(sizeof(Range) == 16);
-}  // namespace blk
+} // namespace blk
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

@@ -12,9 +12,11 @@ namespace {
 constexpr u16 flags_word = 0, index_word = 1, ring_word = 2;
 constexpr u16 no_token = 0xffff;
 
-u16 low(u32 value) { return static_cast<u16>(value); }
+u16 low(u32 value) {
+    return static_cast<u16>(value);
+}
 
-}  // namespace
+} // namespace
 
 bool Virtqueue::prepare(u32 size, u64 features, bool want_interrupts) {
     size = std::min(size, max_size);
@@ -28,7 +30,8 @@ bool Virtqueue::prepare(u32 size, u64 features, bool want_interrupts) {
         used_ = static_cast<volatile u16*>(ram.allocate(used_bytes, 64));
         indirect_ = static_cast<Descriptor*>(ram.allocate(indirect_bytes, 64));
         tokens_ = static_cast<u16*>(ram.allocate(2 * size, 64));
-        if (table_ == nullptr || available_ == nullptr || used_ == nullptr || indirect_ == nullptr || tokens_ == nullptr)
+        if (table_ == nullptr || available_ == nullptr || used_ == nullptr || indirect_ == nullptr ||
+            tokens_ == nullptr)
             return false;
         allocated_ = size;
     }
@@ -49,7 +52,7 @@ bool Virtqueue::prepare(u32 size, u64 features, bool want_interrupts) {
     in_flight_ = 0;
     if (!want_interrupts) {
         available_word(flags_word) = VIRTQ_AVAIL_F_NO_INTERRUPT;
-        used_event() = 0x8000;  // moved along in pop(), so that it is never reached
+        used_event() = 0x8000; // moved along in pop(), so that it is never reached
     }
     return true;
 }
@@ -106,7 +109,7 @@ bool Virtqueue::add(std::span<const Segment> segments, u16 token) {
     ++in_flight_;
     available_word(ring_word + next_available_ % size_) = head;
     ++next_available_;
-    compiler_barrier();  // x86 keeps stores in order
+    compiler_barrier(); // x86 keeps stores in order
     available_word(index_word) = next_available_;
     return true;
 }
@@ -163,4 +166,4 @@ bool Virtqueue::arm_interrupt() {
     return used_[index_word] != next_used_ && !broken_;
 }
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

@@ -36,11 +36,11 @@ class Virtqueue {
     u64 driver_area() const { return reinterpret_cast<u64>(available_); }
     u64 device_area() const { return reinterpret_cast<u64>(used_); }
 
-    bool add(std::span<const Segment> segments, u16 token);  // false: no room
+    bool add(std::span<const Segment> segments, u16 token); // false: no room
     void kick();
     bool pop(Used& used);
-    bool arm_interrupt();  // true: more has arrived meanwhile
-    bool broken() const { return broken_; }  // the device returned what it was not given
+    bool arm_interrupt();                   // true: more has arrived meanwhile
+    bool broken() const { return broken_; } // the device returned what it was not given
     u32 in_flight() const { return in_flight_; }
 
   private:
@@ -54,7 +54,7 @@ class Virtqueue {
     void fill(Descriptor& to, const Segment& from) const;
 
     Descriptor* table_ = nullptr;
-    Descriptor* indirect_ = nullptr;  // max_segments for each descriptor
+    Descriptor* indirect_ = nullptr; // max_segments for each descriptor
     volatile u16* available_ = nullptr;
     volatile u16* used_ = nullptr;
     u16* tokens_ = nullptr;
@@ -66,4 +66,4 @@ class Virtqueue {
     u16 index_ = 0;
 };
 
-}  // namespace guest::virtio
+} // namespace guest::virtio

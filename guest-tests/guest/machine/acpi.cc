@@ -88,7 +88,7 @@ void read_fadt(const Table& fadt) {
         platform.sleep_control = address;
 }
 
-}  // namespace
+} // namespace
 
 void read_acpi(u64 rsdp_address) {
     constexpr u32 rsdp_size = 36, xsdt_pointer = 24;
@@ -118,4 +118,4 @@ void read_acpi(u64 rsdp_address) {
     }
 }
 
-}  // namespace guest
+} // namespace guest

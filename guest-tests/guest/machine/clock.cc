@@ -10,9 +10,11 @@ constinit Clock clock;
 
 namespace {
 
-constexpr u32 hypervisor_bit = 1u << 31;  // CPUID 1, ecx
+constexpr u32 hypervisor_bit = 1u << 31; // CPUID 1, ecx
 
-bool sensible(u64 hz) { return hz >= 100'000'000 && hz <= 10'000'000'000; }
+bool sensible(u64 hz) {
+    return hz >= 100'000'000 && hz <= 10'000'000'000;
+}
 
 u64 from_crystal() {
     if (cpuid(0).eax < 0x15)
@@ -27,7 +29,8 @@ u64 from_hypervisor() {
     return u64{cpuid(0x40000010).eax} * 1000;
 }
 
-// Both clocks at one moment.  Being preempted in between would spoil the pair, so the closest of some tries counts.
+// Both clocks at one moment.  Being preempted in between would spoil the pair, so the closest of some tries
+// counts.
 struct Moment {
     u64 tsc = 0;
     u32 count = 0;
@@ -58,7 +61,7 @@ u64 measured() {
     return (end.tsc - begin.tsc) * lapic::timer_hz / (begin.count - end.count);
 }
 
-}  // namespace
+} // namespace
 
 void Clock::init() {
     start_ = read_tsc();
@@ -75,7 +78,9 @@ void Clock::init() {
     multiplier_ = (second << 32) / tsc_hz_;
 }
 
-u64 Clock::now() const { return static_cast<u64>(u128{read_tsc() - start_} * multiplier_ >> 32); }
+u64 Clock::now() const {
+    return static_cast<u64>(u128{read_tsc() - start_} * multiplier_ >> 32);
+}
 
 void Clock::wait(u64 nanoseconds) const {
     u64 end = now() + nanoseconds;
@@ -83,4 +88,4 @@ void Clock::wait(u64 nanoseconds) const {
         asm volatile("pause");
 }
 
-}  // namespace guest
+} // namespace guest

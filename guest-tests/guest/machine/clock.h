@@ -12,18 +12,18 @@ constexpr u64 microsecond = 1000, millisecond = 1000 * microsecond, second = 100
 
 class Clock {
   public:
-    void init();  // after lapic::init()
+    void init(); // after lapic::init()
     u64 now() const;
     u64 tsc_hz() const { return tsc_hz_; }
     std::string_view source() const { return source_; }
-    void wait(u64 nanoseconds) const;  // spins: for a few microseconds only
+    void wait(u64 nanoseconds) const; // spins: for a few microseconds only
 
   private:
     u64 start_ = 0, tsc_hz_ = 0;
-    u64 multiplier_ = 0;  // nanoseconds per tick, times 2^32
+    u64 multiplier_ = 0; // nanoseconds per tick, times 2^32
     std::string_view source_;
 };
 
 extern Clock clock;
 
-}  // namespace guest
+} // namespace guest

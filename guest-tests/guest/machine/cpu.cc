@@ -39,12 +39,12 @@ bool start(Cpu& cpu) {
         u32 seen = this_cpu().irq_total;
         if (cpu.online.load() != 0)
             return true;
-        sleep_until(clock.now() + 10 * millisecond, seen);  // the new CPU sends a wake-up
+        sleep_until(clock.now() + 10 * millisecond, seen); // the new CPU sends a wake-up
     }
     return false;
 }
 
-}  // namespace
+} // namespace
 
 void init_first_cpu() {
     Cpu& cpu = cpus[0];
@@ -72,7 +72,9 @@ u32 start_other_cpus() {
     return count;
 }
 
-void wake(Cpu& cpu) { lapic::send_vector(cpu.apic_id, VECTOR_WAKE); }
+void wake(Cpu& cpu) {
+    lapic::send_vector(cpu.apic_id, VECTOR_WAKE);
+}
 
 void sleep_until(u64 deadline, u32 seen) {
     constexpr u64 shortest = 20 * microsecond, longest = second;
@@ -81,7 +83,7 @@ void sleep_until(u64 deadline, u32 seen) {
         return;
     deadline = std::min(deadline, now + longest);
     Cpu& cpu = this_cpu();
-    if (cpu.timer_deadline <= now || cpu.timer_deadline > deadline) {  // else it is set, and early enough
+    if (cpu.timer_deadline <= now || cpu.timer_deadline > deadline) { // else it is set, and early enough
         cpu.timer_deadline = deadline;
         lapic::start_timer(static_cast<u32>(deadline - now));
     }
@@ -100,4 +102,4 @@ extern "C" [[noreturn]] void application_cpu_main(Cpu* cpu) {
     }
 }
 
-}  // namespace guest
+} // namespace guest

@@ -25,11 +25,11 @@ class CpuTask {
 struct Cpu {
     Cpu* self;
     u32 index, apic_id;
-    volatile u32 irq_total;  // all interrupts so far
+    volatile u32 irq_total; // all interrupts so far
     std::atomic<u32> online;
     std::atomic<CpuTask*> task;
-    volatile u32 irq_count[256];  // by vector
-    u64 timer_deadline;           // what the timer is set to; 0: not set
+    volatile u32 irq_count[256]; // by vector
+    u64 timer_deadline;          // what the timer is set to; 0: not set
 };
 static_assert(offsetof(Cpu, irq_total) == CPU_IRQ_TOTAL);
 static_assert(offsetof(Cpu, irq_count) == CPU_IRQ_COUNT);
@@ -53,10 +53,11 @@ inline Cpu& this_cpu() {
 }
 
 void init_first_cpu();
-u32 start_other_cpus();  // those of `platform`; returns how many CPUs there are in all
+u32 start_other_cpus(); // those of `platform`; returns how many CPUs there are in all
 void wake(Cpu& cpu);
 
-// Halts until the deadline or the next interrupt; not at all if there was an interrupt since `seen` was taken.
+// Halts until the deadline or the next interrupt; not at all if there was an interrupt since `seen` was
+// taken.
 void sleep_until(u64 deadline, u32 seen);
 
-}  // namespace guest
+} // namespace guest

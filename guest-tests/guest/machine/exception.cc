@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reporter of exceptions: CPL0 fills exception_record and lands here, interrupts off.  The machine then powers off.
+// The reporter of exceptions: CPL0 fills exception_record and lands here, interrupts off.  The machine then
+// powers off.
 #include "base/report.h"
 #include "machine/power.h"
 
@@ -9,7 +10,7 @@ struct ExceptionRecord {
     guest::u64 vector, error, rip, cr2;
 };
 
-}  // namespace
+} // namespace
 
 extern "C" {
 constinit volatile ExceptionRecord exception_record{};

@@ -37,4 +37,4 @@ inline void write_ioapic(u32 index, u32 value) {
     __builtin_unreachable();
 }
 
-}  // namespace guest::gate
+} // namespace guest::gate

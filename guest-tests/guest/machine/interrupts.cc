@@ -23,7 +23,9 @@ constinit std::array<u32, lines> seen_intx{};
 constinit u32 seen_ged = 0;
 constinit bool button = false;
 
-u8 vector(u32 line) { return static_cast<u8>(VECTOR_INTX + line); }
+u8 vector(u32 line) {
+    return static_cast<u8>(VECTOR_INTX + line);
+}
 
 void service_line(u32 line) {
     u32 count = cpus[0].irq_count[vector(line)];
@@ -36,9 +38,12 @@ void service_line(u32 line) {
     ioapic::unmask(INTX_FIRST_PIN + line, vector(line));
 }
 
-}  // namespace
+} // namespace
 
-void init() { ioapic::route(ged_pin, VECTOR_GED, ioapic::Trigger::Edge, cpus[0].apic_id); }
+void init() {
+    ioapic::route(ged_pin, VECTOR_GED, ioapic::Trigger::Edge, cpus[0].apic_id);
+    button = power::button_pressed(); // before we could hear of it
+}
 
 void share_line(u32 slot, u32 pin, IntxClient& who) {
     if (client_count == clients.size())
@@ -58,6 +63,8 @@ void service() {
     }
 }
 
-bool power_button() { return button; }
+bool power_button() {
+    return button;
+}
 
-}  // namespace guest::interrupts
+} // namespace guest::interrupts

@@ -11,7 +11,7 @@ enum class Mode { Msix, Intx, Poll };
 // A device on an INTx line.
 class IntxClient {
   public:
-    virtual void acknowledge() = 0;  // must make the device release the line
+    virtual void acknowledge() = 0; // must make the device release the line
 
   protected:
     constexpr IntxClient() = default;
@@ -19,9 +19,9 @@ class IntxClient {
 };
 
 void init();                                         // power button
-void share_line(u32 slot, u32 pin, IntxClient& who);  // PCI slot; pin 1 is INTA
+void share_line(u32 slot, u32 pin, IntxClient& who); // PCI slot; pin 1 is INTA
 void service();                                      // before each look for work
 
-bool power_button();  // pressed since the start
+bool power_button(); // pressed since the start
 
-}  // namespace guest::interrupts
+} // namespace guest::interrupts

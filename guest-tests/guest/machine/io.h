@@ -6,7 +6,9 @@
 
 namespace guest {
 
-inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
+inline void out8(u16 port, u8 value) {
+    asm volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
 inline u8 in8(u16 port) {
     u8 value;
     asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
@@ -24,8 +26,12 @@ void write_register(u64 address, T value) {
     asm volatile("mov %1, %0" : "=m"(*reinterpret_cast<volatile T*>(address)) : "r"(value) : "memory");
 }
 
-inline void compiler_barrier() { asm volatile("" ::: "memory"); }
-inline void full_barrier() { asm volatile("mfence" ::: "memory"); }
+inline void compiler_barrier() {
+    asm volatile("" ::: "memory");
+}
+inline void full_barrier() {
+    asm volatile("mfence" ::: "memory");
+}
 
 inline u64 read_tsc() {
     u32 low, high;
@@ -42,4 +48,4 @@ inline CpuidLeaf cpuid(u32 leaf) {
     return r;
 }
 
-}  // namespace guest
+} // namespace guest

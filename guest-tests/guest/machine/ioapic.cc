@@ -7,9 +7,12 @@ namespace guest::ioapic {
 
 void route(u32 pin, u8 vector, Trigger trigger, u32 apic_id) {
     gate::write_ioapic(IOAPIC_REDIRECTION + 2 * pin + 1, apic_id << 24);
-    gate::write_ioapic(IOAPIC_REDIRECTION + 2 * pin, vector | (trigger == Trigger::Level ? IOAPIC_LEVEL : 0u));
+    gate::write_ioapic(IOAPIC_REDIRECTION + 2 * pin,
+                       vector | (trigger == Trigger::Level ? IOAPIC_LEVEL : 0u));
 }
 
-void unmask(u32 pin, u8 vector) { gate::write_ioapic(IOAPIC_REDIRECTION + 2 * pin, vector | IOAPIC_LEVEL); }
+void unmask(u32 pin, u8 vector) {
+    gate::write_ioapic(IOAPIC_REDIRECTION + 2 * pin, vector | IOAPIC_LEVEL);
+}
 
-}  // namespace guest::ioapic
+} // namespace guest::ioapic

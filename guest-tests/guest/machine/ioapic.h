@@ -7,7 +7,7 @@ namespace guest::ioapic {
 
 enum class Trigger { Edge, Level };
 
-void route(u32 pin, u8 vector, Trigger trigger, u32 apic_id);  // active high, unmasked
-void unmask(u32 pin, u8 vector);                               // after a level interrupt (boot/vectors.S masks it)
+void route(u32 pin, u8 vector, Trigger trigger, u32 apic_id); // active high, unmasked
+void unmask(u32 pin, u8 vector); // after a level interrupt (boot/vectors.S masks it)
 
-}  // namespace guest::ioapic
+} // namespace guest::ioapic

@@ -12,7 +12,7 @@ constexpr u64 event_selector = 0xfea00000;
 constexpr u32 power_down_event = 2;
 constexpr u8 sleep_type_s5 = 5 << 2, sleep_enable = 1 << 5;
 
-}  // namespace
+} // namespace
 
 void off() {
     write_register<u8>(platform.sleep_control, sleep_type_s5 | sleep_enable);
@@ -24,6 +24,8 @@ void reset() {
     gate::stop();
 }
 
-bool button_pressed() { return (read_register<u32>(event_selector) & power_down_event) != 0; }
+bool button_pressed() {
+    return (read_register<u32>(event_selector) & power_down_event) != 0;
+}
 
-}  // namespace guest::power
+} // namespace guest::power

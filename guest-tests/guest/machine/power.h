@@ -11,4 +11,4 @@ namespace guest::power {
 // Reads and clears the event selector; true if the power button was among the events.
 bool button_pressed();
 
-}  // namespace guest::power
+} // namespace guest::power

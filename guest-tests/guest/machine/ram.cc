@@ -71,4 +71,4 @@ PageSet Ram::take_pages(u64 bytes) {
     return set;
 }
 
-}  // namespace guest
+} // namespace guest

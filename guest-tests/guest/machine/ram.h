@@ -28,14 +28,14 @@ class PageSet {
 
 class Ram {
   public:
-    static constexpr u64 mapped = 16 * GiB;  // what the page tables reach (boot/tables.S)
+    static constexpr u64 mapped = 16 * GiB; // what the page tables reach (boot/tables.S)
 
     void init(const MemoryMapEntry* map, u32 entries);
-    u64 total() const { return total_; }          // all RAM in the map
-    u64 available() const;                        // bytes left
+    u64 total() const { return total_; } // all RAM in the map
+    u64 available() const;               // bytes left
 
-    void* allocate(u64 size, u64 alignment);      // zeroed; null when RAM is used up
-    PageSet take_pages(u64 bytes);                // as many as there are, at most `bytes`
+    void* allocate(u64 size, u64 alignment); // zeroed; null when RAM is used up
+    PageSet take_pages(u64 bytes);           // as many as there are, at most `bytes`
 
   private:
     struct Extent {
@@ -48,4 +48,4 @@ class Ram {
 
 extern Ram ram;
 
-}  // namespace guest
+} // namespace guest

@@ -11,15 +11,17 @@ constexpr u16 thr = base, rbr = base, fcr = base + 2, lsr = base + 5;
 constexpr u8 fifo_enable = 1;
 constexpr u8 data_ready = 1, thr_empty = 0x20;
 constexpr int fifo_size = 16;
-constexpr int patience = 20000;  // reads of LSR, then the byte goes out regardless
+constexpr int patience = 20000; // reads of LSR, then the byte goes out regardless
 
-constinit bool first_byte_is_out = true;  // entry.S has sent the first byte of the first line
-constinit int room = 0;                   // bytes that fit before LSR must be read again
+constinit bool first_byte_is_out = true; // entry.S has sent the first byte of the first line
+constinit int room = 0;                  // bytes that fit before LSR must be read again
 constinit bool line_empty = true;
 
-}  // namespace
+} // namespace
 
-void init() { out8(fcr, fifo_enable); }
+void init() {
+    out8(fcr, fifo_enable);
+}
 
 void put(char c) {
     line_empty = c == '\n';
@@ -52,4 +54,4 @@ int poll() {
     return in8(rbr);
 }
 
-}  // namespace guest::serial
+} // namespace guest::serial

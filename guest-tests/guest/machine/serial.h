@@ -11,9 +11,9 @@ namespace guest::serial {
 void init();
 void put(char c);
 void put(std::string_view text);
-void start_line();  // a line feed, unless the line is still empty
+void start_line(); // a line feed, unless the line is still empty
 
 // A byte that came in, or -1.
 int poll();
 
-}  // namespace guest::serial
+} // namespace guest::serial

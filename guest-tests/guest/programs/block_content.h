@@ -16,7 +16,7 @@
 namespace guest {
 
 struct BlockHead {
-    static constexpr u64 expected_magic = 0x314b434f4c425447;  // "GTBLOCK1"
+    static constexpr u64 expected_magic = 0x314b434f4c425447; // "GTBLOCK1"
     u64 magic, block, sequence, generation, checksum;
 };
 
@@ -25,7 +25,12 @@ constexpr u64 block_size = 4096;
 u64 fletcher64(const void* block);
 void write_block(void* block, u64 number, u64 sequence, u64 generation);
 
-enum class BlockVerdict { Valid, Zero, Foreign, Damaged };  // Foreign: no magic; Damaged: magic, but the rest is wrong
+enum class BlockVerdict {
+    Valid,
+    Zero,
+    Foreign,
+    Damaged
+}; // Foreign: no magic; Damaged: magic, but the rest is wrong
 BlockVerdict judge_block(const void* block, u64 number, BlockHead& head);
 
-}  // namespace guest
+} // namespace guest

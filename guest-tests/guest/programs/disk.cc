@@ -14,14 +14,12 @@ using namespace virtio::blk;
 
 namespace {
 
-constexpr u64 sectors_per_block = block_size / virtio::VirtioBlk::sector_size;
-constexpr u64 no_block = ~u64{0};
-constexpr u64 flush_period = 128, extra_period = 32, id_period = 1024;  // in operations
+constexpr u64 flush_period = 128, extra_period = 32, id_period = 1024; // in operations
 
-}  // namespace
+} // namespace
 
 bool Disk::start() {
-    if (!device_.attach(interrupt_mode()) || !restart()) {
+    if (!device_.attach(interrupt_mode()) || !device_.begin()) {
         Failure("disk", "no_usable_device");
         return false;
     }
@@ -29,7 +27,8 @@ bool Disk::start() {
     extra_ = options.flag("disk.extra", true);
     depth_ = static_cast<u32>(std::clamp<u64>(options.number("disk.depth", 8), 1, slots_.size()));
     generation_ = options.number("disk.generation", 1);
-    span_ = std::min(options.bytes("disk.span", 16 * MiB) / block_size, device_.capacity() / sectors_per_block);
+    span_ =
+        std::min(options.bytes("disk.span", 16 * MiB) / block_size, device_.capacity() / sectors_per_block);
     blocks_ = static_cast<Block*>(ram.allocate(span_ * sizeof(Block), 64));
     auto* data = static_cast<u8*>(ram.allocate(depth_ * block_size, page_size));
     if (span_ < 2 * depth_ || blocks_ == nullptr || data == nullptr) {
@@ -50,8 +49,6 @@ bool Disk::start() {
     return true;
 }
 
-bool Disk::restart() { return device_.begin(); }
-
 void Disk::fail(std::string_view what, const Slot& slot, u64 detail) {
     ++errors_;
     Failure("disk", what).add("block", slot.block).add("sequence", slot.sequence).add("detail", detail);
@@ -67,16 +64,20 @@ u64 Disk::step(u64 now) {
         u64 before = device_.capacity();
         device_.read_capacity();
         resizes_ += device_.capacity() != before;
+        if (device_.needs_reset() && !broken_reported_) {
+            broken_reported_ = true;
+            fail("device_needs_reset", {});
+        }
     }
     if (over_ || broken_reported_) {
         over_ = true;
         return now + second;
     }
-    if (reinit_.due(now) && !finishing_) {  // drain first
+    if (reinit_.due(now) && !finishing_) { // drain first
         if (in_flight_ > 0)
             return now + millisecond;
         reinit_.did(now);
-        if (!restart()) {
+        if (!device_.begin()) {
             fail("reinit", {});
             over_ = true;
             return now + second;
@@ -115,7 +116,7 @@ Disk::Operation Disk::choose() {
 
 u64 Disk::free_block() {
     u64 block = random_.below(span_);
-    while (blocks_[block].busy)  // fewer are busy than there are blocks
+    while (blocks_[block].busy) // fewer are busy than there are blocks
         block = (block + 1) % span_;
     return block;
 }
@@ -129,120 +130,6 @@ bool Disk::submit_next(u16 slot) {
     if (verify_next_ == span_ || blocks_[verify_next_].busy)
         return false;
     return submit(slot, Operation::Read, verify_next_++);
-}
-
-bool Disk::submit(u16 n, Operation operation, u64 block) {
-    Slot& slot = slots_[n];
-    virtio::BlkRequest request{.type = VIRTIO_BLK_T_FLUSH, .sector = block == no_block ? 0 : block * sectors_per_block};
-    switch (operation) {
-    case Operation::Read:
-        request = {VIRTIO_BLK_T_IN, request.sector, slot.data, block_size, true};
-        break;
-    case Operation::Write:
-        slot.sequence = static_cast<u32>(++sequence_);
-        write_block(slot.data, block, slot.sequence, generation_);
-        request = {VIRTIO_BLK_T_OUT, request.sector, slot.data, block_size, false};
-        break;
-    case Operation::Discard:
-    case Operation::WriteZeroes: {
-        Range range{request.sector, sectors_per_block, 0};
-        memcpy(slot.data, &range, sizeof range);
-        request = {operation == Operation::Discard ? VIRTIO_BLK_T_DISCARD : VIRTIO_BLK_T_WRITE_ZEROES, 0, slot.data,
-                   sizeof range, false};
-        break;
-    }
-    case Operation::GetId:
-        memset(slot.data, 0, sizeof id_);
-        request = {VIRTIO_BLK_T_GET_ID, 0, slot.data, sizeof id_, true};
-        break;
-    default:
-        break;
-    }
-    if (!device_.submit(n, request))
-        return false;
-    slot.operation = operation;
-    slot.block = block;
-    ++in_flight_;
-    if (block != no_block)
-        blocks_[block].busy = true;
-    pacer_.did(block_size);
-    return true;
-}
-
-void Disk::complete(u16 n, u8 status) {
-    Slot& slot = slots_[n];
-    Operation operation = slot.operation;
-    slot.operation = Operation::None;
-    --in_flight_;
-    Block* block = slot.block == no_block ? nullptr : &blocks_[slot.block];
-    if (block != nullptr)
-        block->busy = false;
-    if (status != VIRTIO_BLK_S_OK) {
-        fail("io_error", slot, static_cast<u64>(operation) << 8 | status);
-        return;
-    }
-    switch (operation) {
-    case Operation::Read:
-        ++reads_;
-        check_read(slot);
-        break;
-    case Operation::Write:
-        ++writes_;
-        block->content = Block::Content::Written;
-        block->sequence = slot.sequence;
-        break;
-    case Operation::WriteZeroes:
-        ++zeroes_;
-        block->content = Block::Content::Zero;
-        break;
-    case Operation::Discard:
-        ++discards_;
-        *block = {0, 0, Block::Content::Unknown, false};
-        break;
-    case Operation::Flush:
-        ++flushes_;
-        break;
-    case Operation::GetId:
-        ++ids_;
-        check_id(slot.data);
-        break;
-    default:
-        break;
-    }
-}
-
-void Disk::check_read(const Slot& slot) {
-    Block& block = blocks_[slot.block];
-    BlockHead head;
-    BlockVerdict verdict = judge_block(slot.data, slot.block, head);
-    switch (block.content) {
-    case Block::Content::Written:
-        if (verdict != BlockVerdict::Valid)
-            fail("damaged_block", slot, static_cast<u64>(verdict));
-        else if (head.sequence != block.sequence || head.generation != generation_)
-            fail("stale_block", slot, head.sequence);
-        break;
-    case Block::Content::Zero:
-        if (verdict != BlockVerdict::Zero)
-            fail("block_not_zero", slot, static_cast<u64>(verdict));
-        break;
-    case Block::Content::Unknown: {
-        u32 digest = static_cast<u32>(fletcher64(slot.data) >> 32) | 1;
-        if (verdict == BlockVerdict::Damaged)
-            fail("damaged_block", slot, head.sequence);
-        else if (block.digest != 0 && block.digest != digest)
-            fail("block_changed", slot, block.digest);
-        block.digest = digest;
-        break;
-    }
-    }
-}
-
-void Disk::check_id(const u8* id) {
-    if (id_known_ && memcmp(id, id_, sizeof id_) != 0)
-        fail("id_changed", {});
-    memcpy(id_, id, sizeof id_);
-    id_known_ = true;
 }
 
 void Disk::print_status() const {
@@ -259,4 +146,4 @@ void Disk::print_status() const {
         .add("errors", errors_);
 }
 
-}  // namespace guest
+} // namespace guest

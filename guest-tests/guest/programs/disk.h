@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The disk program: numbered, checksummed blocks at random places, several requests in flight, each read back and
-// compared with a table of what was written last.  The block format is in programs/block_content.h.
+// The disk program: numbered, checksummed blocks at random places, several requests in flight, each read back
+// and compared with a table of what was written last.  The block format is in programs/block_content.h.
 //   disk.span=16M disk.depth=8 disk.rate=BYTES_PER_SECOND (0: no limit) disk.mode=write|read disk.extra=0|1
 //   disk.generation=N   reinit=N: that many resets of the device during the run
 // Missing: more than one disk, requests of more than one block.
@@ -28,21 +28,22 @@ class Disk final : public Program {
 
   private:
     enum class Operation : u8 { None, Read, Write, Flush, GetId, Discard, WriteZeroes };
+    static constexpr u64 no_block = ~u64{0}; // of an operation on the whole disk
+    static constexpr u64 sectors_per_block = block_size / virtio::VirtioBlk::sector_size;
     struct Slot {
         Operation operation = Operation::None;
         u64 block = 0;
         u32 sequence = 0;
         u8* data = nullptr;
     };
-    struct Block {  // what we know about a block of the disk
+    struct Block { // what we know about a block of the disk
         enum class Content : u8 { Unknown, Written, Zero };
         u32 sequence;
-        u32 digest;  // of a block that we have only read (mode read)
+        u32 digest; // of a block that we have only read (mode read)
         Content content;
         bool busy;
     };
 
-    bool restart();
     bool submit_next(u16 slot);
     Operation choose();
     u64 free_block();
@@ -58,14 +59,15 @@ class Disk final : public Program {
     Random random_{0x6469736b};
     std::array<Slot, virtio::VirtioBlk::max_requests> slots_{};
     Block* blocks_ = nullptr;
-    u64 span_ = 0;  // blocks
+    u64 span_ = 0; // blocks
     u32 depth_ = 0, in_flight_ = 0;
     u64 generation_ = 0, sequence_ = 0, verify_next_ = 0;
     bool writes_allowed_ = false, extra_ = false, finishing_ = false, over_ = false, id_known_ = false;
     bool broken_reported_ = false;
     u8 id_[20] = {};
-    u64 operations_ = 0, writes_ = 0, reads_ = 0, flushes_ = 0, discards_ = 0, zeroes_ = 0, ids_ = 0, errors_ = 0;
+    u64 operations_ = 0, writes_ = 0, reads_ = 0, flushes_ = 0, discards_ = 0, zeroes_ = 0, ids_ = 0,
+        errors_ = 0;
     u64 resizes_ = 0;
 };
 
-}  // namespace guest
+} // namespace guest

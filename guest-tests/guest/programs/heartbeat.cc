@@ -40,7 +40,10 @@ u64 Heartbeat::step(u64 now) {
 }
 
 void Heartbeat::print_status() const {
-    Report("heartbeat").add("beats", beats_).add("late", late_).add("longest_gap_us", longest_gap_ / microsecond);
+    Report("heartbeat")
+        .add("beats", beats_)
+        .add("late", late_)
+        .add("longest_gap_us", longest_gap_ / microsecond);
 }
 
-}  // namespace guest
+} // namespace guest

@@ -18,9 +18,9 @@ class Heartbeat final : public Program {
 
   private:
     bool bytes_ = false;
-    u64 period_ = 0;  // 0: over
+    u64 period_ = 0; // 0: over
     u64 due_ = 0, last_ = 0;
     u64 beats_ = 0, late_ = 0, longest_gap_ = 0;
 };
 
-}  // namespace guest
+} // namespace guest

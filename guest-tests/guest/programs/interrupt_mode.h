@@ -17,4 +17,4 @@ inline interrupts::Mode interrupt_mode() {
     return mode;
 }
 
-}  // namespace guest
+} // namespace guest

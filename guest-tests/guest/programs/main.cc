@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first CPU's way through the guest: read what the loader left, start CPUs and programs, take turns until the
-// end is due, finish, power off.
+// The first CPU's way through the guest: read what the loader left, start CPUs and programs, take turns until
+// the end is due, finish, power off.
 //   prog=hello,mem,disk,net,heartbeat,reset,panic (all: mem,disk,net,heartbeat)   time=SECONDS
 #include "base/options.h"
 #include "boot/start_info.h"
@@ -79,6 +79,7 @@ void read_start_info(const StartInfo* info) {
     if (info->version >= 1 && info->memmap != 0)
         ram.init(reinterpret_cast<const MemoryMapEntry*>(info->memmap), info->memmap_entries);
     read_acpi(info->rsdp);
+    platform.cpu_count = std::max(platform.cpu_count, 1u); // no usable MADT: the one that we are on
 }
 
 void start_machine() {
@@ -147,13 +148,16 @@ void run_programs() {
     power::off();
 }
 
-}  // namespace
-}  // namespace guest
+} // namespace
+} // namespace guest
 
 extern "C" [[noreturn]] void guest_main(const guest::StartInfo* info) {
     using namespace guest;
     read_start_info(info);
-    Report("boot").add("cpus", platform.cpu_count).add("ram", ram.total()).add_quoted("cmdline", options.line());
+    Report("boot")
+        .add("cpus", platform.cpu_count)
+        .add("ram", ram.total())
+        .add_quoted("cmdline", options.line());
     serial::init();
     start_machine();
     if (options.text("prog", "hello") == "hello" || options.has_item("prog", "hello"))

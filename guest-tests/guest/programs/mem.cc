@@ -9,7 +9,7 @@
 namespace guest {
 namespace {
 
-constexpr u64 reserve = 4 * MiB;  // left to drivers and to the disk program's table
+constexpr u64 reserve = 4 * MiB; // left to drivers and to the disk program's table
 
 u64 fitting(u64 wanted) {
     u64 available = ram.available();
@@ -27,7 +27,7 @@ u32 online_cpus() {
     return count;
 }
 
-}  // namespace
+} // namespace
 
 bool Mem::start() {
     Fill fill = options.text("mem.fill", "random") == "pattern" ? Fill::Pattern : Fill::Random;
@@ -50,7 +50,8 @@ bool Mem::start() {
     u64 worker_rate = rate == 0 ? 0 : std::max<u64>(rate / used_, 1);
     bool verify_static = options.flag("mem.static.verify", true);
     for (u32 i = 0; i < used_; ++i) {
-        workers_[i].begin(slice(pages_, i, used_), slice(static_pages_, i, used_), worker_rate, fill, verify_static);
+        workers_[i].begin(slice(pages_, i, used_), slice(static_pages_, i, used_), worker_rate, fill,
+                          verify_static);
         if (i > 0) {
             cpus[i].task.store(&workers_[i]);
             wake(cpus[i]);
@@ -66,8 +67,12 @@ bool Mem::all_reached(MemWorker::Phase phase) const {
     return true;
 }
 
-bool Mem::ready() const { return all_reached(MemWorker::Phase::Write); }
-bool Mem::finished() const { return all_reached(MemWorker::Phase::Done); }
+bool Mem::ready() const {
+    return all_reached(MemWorker::Phase::Write);
+}
+bool Mem::finished() const {
+    return all_reached(MemWorker::Phase::Done);
+}
 
 void Mem::begin_finish() {
     for (u32 i = 0; i < used_; ++i) {
@@ -116,4 +121,4 @@ void Mem::print_status() const {
         .add("errors", errors);
 }
 
-}  // namespace guest
+} // namespace guest

@@ -32,4 +32,4 @@ class Mem final : public Program {
     bool reported_error_ = false;
 };
 
-}  // namespace guest
+} // namespace guest

@@ -10,9 +10,11 @@ namespace {
 
 constexpr u64 static_generation = ~u64{0};
 
-void count(std::atomic<u64>& counter) { counter.store(counter.load(std::memory_order_relaxed) + 1); }
+void count(std::atomic<u64>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1);
+}
 
-}  // namespace
+} // namespace
 
 void MemWorker::begin(Slice pages, Slice static_pages, u64 rate, Fill fill, bool verify_static) {
     pages_ = pages;
@@ -74,7 +76,8 @@ u64 MemWorker::write(u64 now) {
             return pacer_.next(now);
         u64* page = pages_.page(cursor_);
         u64 generation = generation_.load(std::memory_order_relaxed);
-        if (generation > 1 && !check(page, generation - 1, fill_))  // in the first round they hold nothing of ours
+        if (generation > 1 &&
+            !check(page, generation - 1, fill_)) // in the first round they hold nothing of ours
             return enter(Phase::Failed, now);
         write_page(page, generation, fill_);
         count(written_);
@@ -108,4 +111,4 @@ u64 MemWorker::verify_static(u64 now) {
     return check_cursor_ < static_pages_.size() ? now : enter(Phase::Done, now);
 }
 
-}  // namespace guest
+} // namespace guest

@@ -32,10 +32,10 @@ class MemWorker final : public CpuTask {
     u64 generation() const { return generation_.load(); }
     u64 written() const { return written_.load(); }
     u64 verified() const { return verified_.load(); }
-    const PageError& error() const { return error_; }  // in phase Failed
+    const PageError& error() const { return error_; } // in phase Failed
 
   private:
-    static constexpr u64 batch = 16;  // pages per step
+    static constexpr u64 batch = 16; // pages per step
 
     u64 fill_static(u64 now);
     u64 write(u64 now);
@@ -57,4 +57,4 @@ class MemWorker final : public CpuTask {
     std::atomic<u64> generation_{0}, written_{0}, verified_{0};
 };
 
-}  // namespace guest
+} // namespace guest

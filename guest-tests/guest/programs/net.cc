@@ -12,9 +12,8 @@ using namespace virtio::net;
 namespace {
 
 constexpr u32 default_ip = 10 << 24 | 2 << 8 | 15;
-constexpr u64 status_period = 100 * millisecond;  // without interrupts
 
-}  // namespace
+} // namespace
 
 bool Net::start() {
     host_.ip = options.ipv4("net.ip", default_ip);
@@ -64,7 +63,7 @@ u64 Net::step(u64 now) {
         receive_all();
     while (device_.arm_interrupt());
     device_.reclaim();
-    watch_status(now);
+    watch_status();
     device_.kick();
     if (device_.broken())
         fail("broken_queue");
@@ -105,15 +104,17 @@ void Net::handle(virtio::Frame& frame) {
         break;
     }
     u32 length = packet::answer(frame.data, kind, host_, checksum_offload_);
-    bool sent = kind == packet::Kind::UdpEcho && checksum_offload_
-                    ? device_.send(frame.data, length, packet::udp_checksum_start, packet::udp_checksum_offset)
-                    : device_.send(frame.data, length);
+    bool sent =
+        kind == packet::Kind::UdpEcho && checksum_offload_
+            ? device_.send(frame.data, length, packet::udp_checksum_start, packet::udp_checksum_offset)
+            : device_.send(frame.data, length);
     send_failures_ += !sent;
 }
 
 void Net::count_sequence(const virtio::Frame& frame) {
     constexpr u32 payload = packet::udp_checksum_start + sizeof(packet::Udp), sequence_offset = 8;
-    if (frame.length < payload + sequence_offset + sizeof(u64) || memcmp(frame.data + payload, "GTSQ", 4) != 0)
+    if (frame.length < payload + sequence_offset + sizeof(u64) ||
+        memcmp(frame.data + payload, "GTSQ", 4) != 0)
         return;
     u64 sequence;
     memcpy(&sequence, frame.data + payload + sequence_offset, sizeof sequence);
@@ -125,18 +126,15 @@ void Net::count_sequence(const virtio::Frame& frame) {
     expected_sequence_ = sequence + 1;
 }
 
-void Net::watch_status(u64 now) {
-    if (!device_.has(VIRTIO_NET_F_STATUS))
-        return;
-    if (interrupt_mode() != interrupts::Mode::Poll || now >= next_poll_) {
-        next_poll_ = now + status_period;
-        if (device_.config_changed()) {
-            u16 status = device_.read_status();
-            bool up = (status & VIRTIO_NET_S_LINK_UP) != 0;
-            link_changes_ += up != link_up_;
-            link_up_ = up;
-            announce_wanted_ |= (status & VIRTIO_NET_S_ANNOUNCE) != 0;
-        }
+void Net::watch_status() {
+    if (device_.config_changed()) {
+        if (device_.needs_reset())
+            fail("device_needs_reset");
+        u16 status = device_.has(VIRTIO_NET_F_STATUS) ? device_.read_status() : VIRTIO_NET_S_LINK_UP;
+        bool up = (status & VIRTIO_NET_S_LINK_UP) != 0;
+        link_changes_ += up != link_up_;
+        link_up_ = up;
+        announce_wanted_ |= (status & VIRTIO_NET_S_ANNOUNCE) != 0;
     }
     if (announce_wanted_ && device_.acknowledge_announce()) {
         announce_wanted_ = false;
@@ -164,4 +162,4 @@ void Net::print_status() const {
         .add("errors", errors_);
 }
 
-}  // namespace guest
+} // namespace guest

@@ -21,7 +21,9 @@ const T& at(const u8* frame, u32 offset) {
 
 constexpr u32 ip_at = sizeof(Ethernet), payload_at = ip_at + sizeof(Ipv4);
 
-u16 payload_length(const Ipv4& ip) { return static_cast<u16>(swap16(ip.total_length) - sizeof(Ipv4)); }
+u16 payload_length(const Ipv4& ip) {
+    return static_cast<u16>(swap16(ip.total_length) - sizeof(Ipv4));
+}
 
 Kind classify_ipv4(const u8* frame, u32 length, const Host& host, bool trust) {
     if (length < payload_at + sizeof(Udp))
@@ -29,8 +31,8 @@ Kind classify_ipv4(const u8* frame, u32 length, const Host& host, bool trust) {
     const Ipv4& ip = at<Ipv4>(frame, ip_at);
     u32 total = swap16(ip.total_length);
     constexpr u16 fragment_bits = 0x3fff;
-    if (ip.version_and_words != 0x45 || (swap16(ip.fragment) & fragment_bits) != 0 || swap32(ip.to) != host.ip ||
-        total < sizeof(Ipv4) + sizeof(Udp) || total > length - ip_at)
+    if (ip.version_and_words != 0x45 || (swap16(ip.fragment) & fragment_bits) != 0 ||
+        swap32(ip.to) != host.ip || total < sizeof(Ipv4) + sizeof(Udp) || total > length - ip_at)
         return Kind::Other;
     if (sum(&ip, sizeof ip) != 0xffff)
         return Kind::BadChecksum;
@@ -45,7 +47,8 @@ Kind classify_ipv4(const u8* frame, u32 length, const Host& host, bool trust) {
         return Kind::Other;
     if (trust || udp.checksum == 0)
         return Kind::UdpEcho;
-    return sum(frame + payload_at, size, pseudo_header_sum(ip, size)) == 0xffff ? Kind::UdpEcho : Kind::BadChecksum;
+    return sum(frame + payload_at, size, pseudo_header_sum(ip, size)) == 0xffff ? Kind::UdpEcho
+                                                                                : Kind::BadChecksum;
 }
 
 void answer_arp(u8* frame, const Host& host) {
@@ -78,7 +81,7 @@ void answer_udp(u8* frame, bool offload) {
     udp.checksum = checksum == 0 ? u16{0xffff} : checksum;
 }
 
-}  // namespace
+} // namespace
 
 u16 sum(const void* data, u32 length, u32 start) {
     const auto* bytes = static_cast<const u8*>(data);
@@ -146,4 +149,4 @@ void gratuitous_arp(u8* frame, const Host& host) {
     memcpy(arp.sender_mac, host.mac, 6);
 }
 
-}  // namespace guest::packet
+} // namespace guest::packet

@@ -6,8 +6,12 @@
 
 namespace guest::packet {
 
-constexpr u16 swap16(u16 v) { return static_cast<u16>(v << 8 | v >> 8); }
-constexpr u32 swap32(u32 v) { return __builtin_bswap32(v); }
+constexpr u16 swap16(u16 v) {
+    return static_cast<u16>(v << 8 | v >> 8);
+}
+constexpr u32 swap32(u32 v) {
+    return __builtin_bswap32(v);
+}
 
 struct [[gnu::packed]] Ethernet {
     u8 to[6], from[6];
@@ -50,7 +54,7 @@ enum class Kind { Other, ArpRequest, IcmpEcho, UdpEcho, BadChecksum };
 
 struct Host {
     u8 mac[6];
-    u32 ip;  // host byte order
+    u32 ip; // host byte order
 };
 
 // What the frame is to us.  `trust`: the checksum above IPv4 need not be looked at.
@@ -58,8 +62,8 @@ Kind classify(const u8* frame, u32 length, const Host& host, bool trust);
 
 // Turns the frame into its answer.  For UDP with `offload` the checksum is left to the device.
 constexpr u32 udp_checksum_start = sizeof(Ethernet) + sizeof(Ipv4), udp_checksum_offset = 6;
-u32 answer(u8* frame, Kind kind, const Host& host, bool offload);  // length of the answer
+u32 answer(u8* frame, Kind kind, const Host& host, bool offload); // length of the answer
 
 void gratuitous_arp(u8* frame, const Host& host);
 
-}  // namespace guest::packet
+} // namespace guest::packet

@@ -8,11 +8,15 @@ namespace {
 
 constexpr u64 words = page_size / sizeof(u64), first_body_word = 3;
 
-u64 seed(u64 address, u64 generation) { return mix(address, generation); }
+u64 seed(u64 address, u64 generation) {
+    return mix(address, generation);
+}
 
-u64 body_word(u64 seed, u64 index, Fill fill) { return fill == Fill::Random ? mix(seed, index) : seed; }
+u64 body_word(u64 seed, u64 index, Fill fill) {
+    return fill == Fill::Random ? mix(seed, index) : seed;
+}
 
-}  // namespace
+} // namespace
 
 void write_page(u64* page, u64 generation, Fill fill) {
     u64 address = reinterpret_cast<u64>(page), s = seed(address, generation), sum = address ^ generation;
@@ -44,4 +48,4 @@ bool check_page(const u64* page, u64 generation, Fill fill, PageError& error) {
     return false;
 }
 
-}  // namespace guest
+} // namespace guest

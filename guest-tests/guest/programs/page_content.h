@@ -13,10 +13,10 @@ enum class Fill { Random, Pattern };
 struct PageError {
     u64 address = 0, found_address = 0;
     u64 generation = 0, found_generation = 0;
-    u64 word = 0, expected_value = 0, found_value = 0;  // the first word that differs
+    u64 word = 0, expected_value = 0, found_value = 0; // the first word that differs
 };
 
 void write_page(u64* page, u64 generation, Fill fill);
 bool check_page(const u64* page, u64 generation, Fill fill, PageError& error);
 
-}  // namespace guest
+} // namespace guest

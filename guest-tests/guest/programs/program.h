@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A program: what runs in the guest until it is told to finish.  All share the first CPU and take turns:
-// step() does a small piece of work and says when it wants to be called again (any interrupt calls it earlier).
+// step() does a small piece of work and says when it wants to be called again (any interrupt calls it
+// earlier).
 #include "base/report.h"
 #include "base/types.h"
 
@@ -12,10 +13,10 @@ namespace guest {
 class Program {
   public:
     virtual std::string_view name() const = 0;
-    virtual bool start() = 0;  // false: it failed, and has said why
+    virtual bool start() = 0; // false: it failed, and has said why
     virtual bool ready() const { return true; }
     virtual u64 step(u64 now) = 0;
-    virtual void print_status() const = 0;  // one report line
+    virtual void print_status() const = 0; // one report line
 
     // After begin_finish(), step() works towards finished(): drain, then verify everything.
     virtual void begin_finish() {}
@@ -37,4 +38,4 @@ class Failure : public Report {
     }
 };
 
-}  // namespace guest
+} // namespace guest

@@ -16,4 +16,4 @@ inline constinit Net net;
 inline constinit Heartbeat heartbeat;
 inline constexpr std::array<Program*, 4> programs{&disk, &net, &mem, &heartbeat};
 
-}  // namespace guest
+} // namespace guest

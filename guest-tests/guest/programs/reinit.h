@@ -29,4 +29,4 @@ class Reinit {
     u64 left_ = 0, done_ = 0, next_ = 0;
 };
 
-}  // namespace guest
+} // namespace guest
