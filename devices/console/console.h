@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What stands behind a serial port: a terminal, a file, a pty, a socket, or nothing. Bytes both ways, never
-// blocking, never growing without a bound. console_spec.h and make_console.h make one.
+// blocking, never growing without a bound. make_console.h makes one.
 //
 // Input is pulled: a byte is taken from the operating system only when the guest's FIFO has room for it, so
 // none sits here when the guest moves away.

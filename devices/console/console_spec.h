@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A console as the user asks for it, and the factory.
+// A console as the user asks for it, for example on the command line.
 #pragma once
 
-#include "devices/console/console.h"
-#include "vmm/loop/loop.h"
+#include "vmm/base/result.h"
 
-#include <memory>
+#include <string>
 #include <string_view>
 
 namespace godwit {
@@ -20,10 +19,6 @@ struct ConsoleSpec {
 };
 
 // "stdio", "null", "pty", "file=PATH", "file=PATH,truncate", "socket=PATH".
-Result<ConsoleSpec> parse_console(std::string_view text);
-
-// Loop thread, or before run(); the console must go on the loop's thread or after run(), before the loop.
-// Ignores SIGPIPE in this process: a pipe without a reader must not end a guest.
-Result<std::unique_ptr<Console>> make_console(Loop& loop, const ConsoleSpec& spec);
+Result<ConsoleSpec> parse_console_spec(std::string_view text);
 
 } // namespace godwit

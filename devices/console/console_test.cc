@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/console/console_spec.h"
+#include "devices/console/make_console.h"
 
 #include "devices/console/output_queue.h"
 #include "devices/console/socket_console.h"
@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -143,7 +144,7 @@ void put(const Fd& fd, std::string_view text) {
 TEST_CASE("console specifications are parsed", "[console]") {
     using Kind = ConsoleSpec::Kind;
     const auto parsed = [](std::string_view text) {
-        auto spec = parse_console(text);
+        auto spec = parse_console_spec(text);
         REQUIRE(spec.ok());
         return spec.value();
     };
@@ -154,7 +155,7 @@ TEST_CASE("console specifications are parsed", "[console]") {
     CHECK(parsed("file=/tmp/a,truncate") == ConsoleSpec{Kind::File, "/tmp/a", true});
     CHECK(parsed("socket=/run/x") == ConsoleSpec{Kind::Socket, "/run/x", false});
     for (const auto* bad : {"", "file", "file=", "file=,truncate", "socket=", "stdio,", "tcp=1"})
-        CHECK(parse_console(bad).error().code == ErrorCode::InvalidInput);
+        CHECK(parse_console_spec(bad).error().code == ErrorCode::InvalidInput);
 }
 
 TEST_CASE("the output queue keeps its limit and its order", "[console]") {
@@ -300,6 +301,81 @@ TEST_CASE("no standard input is no error, no standard output is", "[console]") {
     const Pipe pipe;
     CHECK(make_stdio_console(*f.loop, -1, pipe.write_end.get()).ok());
     CHECK_FALSE(make_stdio_console(*f.loop, pipe.read_end.get(), -1).ok());
+}
+
+TEST_CASE("a terminal is raw as long as the console lives, except for signals and output", "[console]") {
+    LoopFixture f;
+    const Fd master = Fd::adopt(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    REQUIRE(::unlockpt(master.get()) == 0);
+    const Fd terminal = Fd::adopt(::open(::ptsname(master.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    const auto flags = [&] {
+        termios mode{};
+        REQUIRE(::tcgetattr(terminal.get(), &mode) == 0);
+        return std::pair{mode.c_lflag & (ICANON | ECHO | ISIG), mode.c_oflag & OPOST};
+    };
+    const auto before = flags();
+    REQUIRE(before.first == (ICANON | ECHO | ISIG));
+    {
+        auto console = std::move(make_stdio_console(*f.loop, terminal.get(), terminal.get())).value();
+        Reader user{*console};
+        CHECK(flags() == std::pair<tcflag_t, tcflag_t>{ISIG, OPOST});
+        put(master, "x"); // no line, no echo
+        f.run_until([&] { return user.got == "x"; });
+        CHECK(console->write(bytes_of("login:\n")) == 7);
+        CHECK(take(master) == "login:\r\n");
+    }
+    CHECK(flags() == before);
+    CHECK((::fcntl(terminal.get(), F_GETFL) & O_NONBLOCK) == 0);
+}
+
+TEST_CASE("output from another thread arrives whole and in order, however slow the reader", "[console]") {
+    auto loop = std::move(Loop::create()).value();
+    std::thread loop_thread{[&] { loop->run(); }};
+    Pipe in, out;
+    auto console = std::move(make_stdio_console(*loop, in.read_end.get(), out.write_end.get())).value();
+    struct Waiter final : Console::User {
+        void input_ready() override {}
+        void output_ready() override { event.signal(); }
+        EventFd event = std::move(EventFd::create()).value();
+    } waiter;
+    loop->call([&] { console->connect(&waiter); });
+    constexpr std::size_t kTotal = 2'000'000;
+    std::thread writer{[&] { // as a vCPU, but for the waiting
+        std::size_t sent = 0;
+        while (sent < kTotal) {
+            std::array<std::byte, 300> chunk;
+            for (std::size_t i = 0; i < chunk.size(); ++i)
+                chunk[i] = static_cast<std::byte>((sent + i) % 251);
+            const auto part = std::span{chunk}.first(std::min(chunk.size(), kTotal - sent));
+            const auto taken = console->write(part);
+            sent += taken;
+            if (taken < part.size()) {
+                pollfd waited{waiter.event.fd(), POLLIN, 0};
+                ::poll(&waited, 1, 5000);
+                waiter.event.consume();
+            }
+        }
+    }};
+    std::size_t got = 0, wrong = 0;
+    std::array<unsigned char, 5000> buffer{};
+    while (got < kTotal) {
+        const auto count = ::read(out.read_end.get(), buffer.data(), buffer.size());
+        REQUIRE(count > 0);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+            wrong += buffer[i] == (got + i) % 251 ? 0U : 1U;
+        got += static_cast<std::size_t>(count);
+        if (got % 7 == 0)
+            std::this_thread::yield();
+    }
+    writer.join();
+    CHECK(wrong == 0);
+    CHECK(console->flush(5s).ok());
+    loop->call([&] {
+        console->connect(nullptr);
+        console.reset();
+    });
+    loop->quit();
+    loop_thread.join();
 }
 
 TEST_CASE("a pty is raw, named, and works both ways", "[console]") {

@@ -33,9 +33,13 @@ void restore_terminal() {
         ::tcsetattr(saved->fd, TCSADRAIN, &saved->mode);
 }
 
-// In the background, changing the terminal or reading from it would stop this process (SIGTTOU, SIGTTIN).
-bool is_foreground_terminal(int fd) {
-    return ::isatty(fd) == 1 && ::tcgetpgrp(fd) == ::getpgrp();
+// In the background, changing our controlling terminal or reading from it would stop this process (SIGTTOU,
+// SIGTTIN). Another terminal knows nothing of our process group and fails the question.
+bool is_usable_terminal(int fd) {
+    if (::isatty(fd) != 1)
+        return false;
+    const pid_t foreground = ::tcgetpgrp(fd);
+    return foreground == -1 || foreground == ::getpgrp();
 }
 
 Status make_raw(int fd) {
@@ -117,7 +121,7 @@ Result<std::unique_ptr<Console>> make_stdio_console(Loop& loop, int input, int o
     Fd in;
     Fd out = TRY_IN(own_descriptor(output, O_WRONLY, console->output_flags), "console");
     const bool terminal = ::isatty(input) == 1;
-    if (is_foreground_terminal(input)) {
+    if (is_usable_terminal(input)) {
         TRY_IN(make_raw(input), "console");
         console->raw = true;
     }

@@ -34,8 +34,8 @@ class Serial final : public BusDevice, private Console::User {
     void write(std::uint64_t offset, std::span<const std::byte> data) override;
 
     // Any thread; the vCPUs do not run. After pause() nothing changes the state: input waits in the
-    // operating system, output in the FIFO. Both are idempotent. A new Serial is running; loading a state
-    // pauses it, so that nothing leaves before this process owns the guest.
+    // operating system, output in the FIFO. Both are idempotent. A new Serial is paused; so is one that has
+    // loaded a state: nothing leaves before this process owns the guest.
     void pause();
     void resume();
     // Any thread; the vCPUs do not run. Back to the state after power-up.
@@ -84,7 +84,7 @@ class Serial final : public BusDevice, private Console::User {
     bool thre_interrupt_ = false; // latched until IIR is read or THR written
 
     bool line_high_ = false;
-    bool paused_ = false;
+    bool paused_ = true;
     bool input_waits_ = false; // the console has more than the FIFO had room for
 };
 

@@ -72,7 +72,13 @@ class FakeConsole final : public Console {
     User* user_ = nullptr;
 };
 
+// Running, as after the start of a machine.
 struct SerialFixture {
+    SerialFixture() {
+        uart.resume();
+        console.wanted = 0;
+    }
+
     FakeLine line;
     FakeConsole console;
     Serial uart{line, console};

@@ -256,6 +256,18 @@ TEST_CASE("while paused nothing changes; resuming catches up", "[serial]") {
     CHECK(f.receive_all() == "in");
 }
 
+TEST_CASE("a new serial port is paused: input waits for a guest that runs", "[serial]") {
+    FakeLine line;
+    FakeConsole console;
+    Serial uart{line, console};
+    console.type("early");
+    CHECK(console.input == "early");
+    CHECK(uart.capture() == SerialState{});
+    uart.resume();
+    console.answer_wanted();
+    CHECK(console.input == "arly");
+}
+
 TEST_CASE("flush empties the transmitter and the console, or says that it could not", "[serial]") {
     SerialFixture f;
     f.console.appetite = 0;

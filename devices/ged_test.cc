@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/ged/ged.h"
+#include "devices/ged.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -16,19 +16,22 @@ struct CountingLine final : IrqLine {
     bool level = false;
 };
 
-struct Fixture {
+struct Fixture final : private Ged::Events {
+    void power_off() override { ++power_offs; }
+    void reset_requested() override { ++resets; }
+
     CountingLine line;
     int power_offs = 0, resets = 0;
-    Ged ged{line, {[this] { ++power_offs; }, [this] { ++resets; }}};
+    Ged ged{line, *this};
 
     std::uint32_t events() {
         std::array<std::byte, 4> data{};
-        ged.events().read(0, data);
+        ged.event_registers().read(0, data);
         return load_le<std::uint32_t>(data);
     }
     void sleep_write(std::uint64_t offset, std::uint8_t value) {
         const std::array data{std::byte{value}};
-        ged.sleep().write(offset, data);
+        ged.sleep_registers().write(offset, data);
     }
 };
 
@@ -66,11 +69,11 @@ TEST_CASE("a narrow or misplaced read of the selector takes nothing", "[ged]") {
     std::array<std::byte, 4> data;
     for (const auto& [offset, size] : {std::pair{0, 1}, std::pair{0, 2}, std::pair{2, 2}, std::pair{3, 1}}) {
         data.fill(std::byte{0xff});
-        f.ged.events().read(static_cast<std::uint64_t>(offset),
-                            std::span{data}.first(static_cast<std::size_t>(size)));
+        f.ged.event_registers().read(static_cast<std::uint64_t>(offset),
+                                     std::span{data}.first(static_cast<std::size_t>(size)));
         CHECK(data[0] == std::byte{0});
     }
-    f.ged.events().write(0, data);
+    f.ged.event_registers().write(0, data);
     CHECK(f.events() == Ged::kPowerButton);
 }
 
@@ -91,7 +94,7 @@ TEST_CASE("power-off wants type 5 and enable, reset its value", "[ged]") {
     CHECK(f.resets == 1);
     CHECK(f.power_offs == 0);
     std::array<std::byte, 3> data{std::byte{1}, std::byte{2}, std::byte{3}};
-    f.ged.sleep().read(0, data);
+    f.ged.sleep_registers().read(0, data);
     CHECK(data == std::array<std::byte, 3>{});
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/ged/ged.h"
+#include "devices/ged.h"
 
 #include "vmm/base/bytes.h"
 
@@ -35,24 +35,24 @@ void Ged::apply(const GedState& state) {
 }
 
 // Only the whole word takes the events: a narrower read would lose some.
-void Ged::Events::read(std::uint64_t offset, std::span<std::byte> data) {
+void Ged::SelectorRegister::read(std::uint64_t offset, std::span<std::byte> data) {
     std::fill(data.begin(), data.end(), std::byte{0});
     if (offset == 0 && data.size() == sizeof(std::uint32_t))
         store_le(data, ged_.pending_.exchange(0));
 }
 
-void Ged::Sleep::read(std::uint64_t, std::span<std::byte> data) {
+void Ged::SleepRegisters::read(std::uint64_t, std::span<std::byte> data) {
     std::fill(data.begin(), data.end(), std::byte{0});
 }
 
-void Ged::Sleep::write(std::uint64_t offset, std::span<const std::byte> data) {
+void Ged::SleepRegisters::write(std::uint64_t offset, std::span<const std::byte> data) {
     for (const std::byte byte : data) {
         const auto value = std::to_integer<unsigned>(byte);
         if (offset == kSleepControl && (value & kSleepEnable) != 0 &&
             (value >> kSleepTypeShift & kSleepTypeMask) == kSleepTypeS5)
-            ged_.actions_.power_off();
+            ged_.events_.power_off();
         else if (offset == kResetRegister && value == kResetValue)
-            ged_.actions_.reset();
+            ged_.events_.reset_requested();
         ++offset;
     }
 }
