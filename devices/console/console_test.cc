@@ -332,7 +332,8 @@ TEST_CASE("output from another thread arrives whole and in order, however slow t
     auto loop = std::move(Loop::create()).value();
     std::thread loop_thread{[&] { loop->run(); }};
     Pipe in, out;
-    auto console = std::move(make_stdio_console(*loop, in.read_end.get(), out.write_end.get())).value();
+    auto console = loop->call(
+        [&] { return std::move(make_stdio_console(*loop, in.read_end.get(), out.write_end.get())).value(); });
     struct Waiter final : Console::User {
         void input_ready() override {}
         void output_ready() override { event.signal(); }
