@@ -254,7 +254,7 @@ Status Core::stop_device() {
     if (!started_)
         return {};
     transport_->stop_doorbells();
-    TRY_IN(device_.stop(), name());
+    TRY(device_.stop());
     started_ = false;
     for (std::uint16_t i = 0; i < live_queues_.size(); ++i) {
         if (!live_queues_[i].has_value())
@@ -276,7 +276,8 @@ void Core::check_rings() {
 Status Core::pause() {
     paused_ = true;
     check_rings();
-    return stop_device();
+    TRY_IN(stop_device(), name());
+    return {};
 }
 
 Status Core::resume() {

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio/blk.h"
+
+#include "devices/virtio/spec.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <cstring>
+
+namespace godwit::virtio {
+
+namespace {
+
+constexpr std::chrono::seconds kDrainLimit{30};
+constexpr std::uint32_t kPciMassStorage = 0x010000; // PCI class code: mass storage, SCSI, as QEMU's device
+
+constexpr std::uint64_t kFeatures = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_GEOMETRY) |
+                                    feature(VIRTIO_BLK_F_BLK_SIZE) | feature(VIRTIO_BLK_F_FLUSH) |
+                                    feature(VIRTIO_BLK_F_TOPOLOGY) | feature(VIRTIO_BLK_F_CONFIG_WCE) |
+                                    feature(VIRTIO_BLK_F_DISCARD) | feature(VIRTIO_BLK_F_WRITE_ZEROES);
+
+} // namespace
+
+Result<std::unique_ptr<Blk>> Blk::create(Loop& loop, BlkImage image, const BlkOptions& options) {
+    if (options.num_queues == 0 || options.num_queues > VIRTIO_QUEUE_MAX)
+        return invalid_input("{} queues", options.num_queues);
+    if (!std::has_single_bit(options.queue_size) || options.queue_size < 4 ||
+        options.queue_size > kQueueSizeLimit)
+        return invalid_input("queue size {} is not a power of two from 4 to {}", options.queue_size,
+                             kQueueSizeLimit);
+    if (options.serial.size() > kBlkIdLength)
+        return invalid_input("serial '{}' is longer than {} bytes", options.serial, kBlkIdLength);
+    auto file = TRY_IN(loop.register_file(image.fd()), fmt::format("disk '{}'", image.path()));
+    std::unique_ptr<Blk> device{new Blk{loop, std::move(image), options}};
+    device->backend_.file = std::move(file);
+    return device;
+}
+
+Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
+    : loop_(loop), image_(std::move(image)), backend_{.loop = loop,
+                                                      .file = {},
+                                                      .sectors = image_.sectors(),
+                                                      .readonly = image_.readonly(),
+                                                      .serial = options.serial},
+      publication_(loop.timer([this] { publish(); })) {
+    traits_.device_id = kDeviceBlock;
+    traits_.record = "virtio-blk";
+    traits_.state_version = 2;
+    traits_.features = kFeatures | (image_.readonly() ? feature(VIRTIO_BLK_F_RO) : 0) |
+                       (options.num_queues > 1 ? feature(VIRTIO_BLK_F_MQ) : 0);
+    traits_.queue_sizes.assign(options.num_queues, options.queue_size);
+    traits_.config_length = sizeof(virtio_blk_config);
+    traits_.id = options.id;
+    traits_.pci_class = kPciMassStorage;
+    queues_.resize(options.num_queues);
+}
+
+Blk::~Blk() {
+    if (in_flight_.empty() || loop_.drain(in_flight_, kDrainLimit).ok())
+        return;
+    // The kernel still has these; they must outlive it.
+    log::error("{}: {} requests did not end", traits_.id, in_flight_.inside());
+    for (auto& request : requests_)
+        (void)request.release();
+}
+
+// ---- configuration space
+
+virtio_blk_config Blk::config() const {
+    constexpr std::uint64_t kHeads = 16, kTrackSectors = 63, kMaxCylinders = 16383; // the customary geometry
+    virtio_blk_config config{};
+    config.capacity = backend_.sectors;
+    config.seg_max = traits_.queue_sizes[0] - 2u; // header and status take a descriptor each
+    config.geometry.cylinders = static_cast<std::uint16_t>(
+        std::clamp<std::uint64_t>(backend_.sectors / (kHeads * kTrackSectors), 2, kMaxCylinders));
+    config.geometry.heads = kHeads;
+    config.geometry.sectors = kTrackSectors;
+    config.blk_size = kSectorSize;
+    config.writeback = backend_.writeback ? 1 : 0;
+    config.num_queues = static_cast<std::uint16_t>(queues_.size());
+    config.max_discard_sectors = kBlkMaxRangeSectors;
+    config.max_discard_seg = 1;
+    config.discard_sector_alignment = 1;
+    config.max_write_zeroes_sectors = kBlkMaxRangeSectors;
+    config.max_write_zeroes_seg = 1;
+    config.write_zeroes_may_unmap = 1;
+    return config;
+}
+
+void Blk::read_config(std::uint32_t offset, std::span<std::byte> out) {
+    const virtio_blk_config current = config();
+    const auto bytes = std::as_bytes(std::span{&current, 1}).subspan(offset, out.size());
+    std::copy(bytes.begin(), bytes.end(), out.begin());
+}
+
+// The one field that a driver may write (section 5.2.5).
+void Blk::write_config(std::uint32_t offset, std::span<const std::byte> data) {
+    constexpr std::size_t kWriteback = offsetof(virtio_blk_config, writeback);
+    if (!has_feature(backend_.features, VIRTIO_BLK_F_CONFIG_WCE) || kWriteback < offset ||
+        kWriteback - offset >= data.size())
+        return;
+    backend_.writeback = data[kWriteback - offset] != std::byte{0};
+}
+
+void Blk::features_negotiated(std::uint64_t features) {
+    backend_.features = features;
+    // Without the configurable cache a driver that cannot flush gets none (section 5.2.6.2).
+    if (!has_feature(features, VIRTIO_BLK_F_CONFIG_WCE))
+        backend_.writeback = has_feature(features, VIRTIO_BLK_F_FLUSH);
+}
+
+// ---- life
+
+Status Blk::start(const Activation& activation) {
+    host_ = activation.host;
+    backend_.features = activation.features;
+    for (std::uint16_t i = 0; i < queues_.size(); ++i) {
+        Queue& queue = queues_[i];
+        SplitQueue* const ring = activation.queues[i];
+        // Requests that outlived a failed stop() keep their objects and their place in `done`.
+        const bool goes_on = queue.ring == ring && ring != nullptr;
+        queue.ring = ring;
+        if (ring == nullptr || goes_on)
+            continue;
+        while (queue.free.size() < ring->size())
+            queue.free.push_back(requests_.emplace_back(new BlkRequest{backend_, *this, i}).get());
+        queue.done.reserve(ring->size());
+    }
+    accepting_ = true;
+    for (std::uint16_t i = 0; i < queues_.size(); ++i)
+        queue_notified(i);
+    return {};
+}
+
+void Blk::queue_notified(std::uint16_t index) {
+    Queue& queue = queues_[index];
+    if (!accepting_ || queue.ring == nullptr)
+        return;
+    // A turn takes at most as many chains as the ring has entries: they are published when it ends, and a
+    // head in flight is not taken twice.
+    for (;;) {
+        if (auto quiet = queue.ring->disable_notification(); !quiet.ok())
+            return broken(quiet.error());
+        if (!take_requests(queue))
+            return;
+        const auto more = queue.ring->enable_notification();
+        if (!more.ok())
+            return broken(more.error());
+        if (!more.value())
+            return;
+    }
+}
+
+bool Blk::take_requests(Queue& queue) {
+    while (!queue.free.empty()) {
+        BlkRequest& request = *queue.free.back();
+        const auto popped = queue.ring->pop(request.chain());
+        if (!popped.ok() || (popped.value() && request.chain().writable_bytes == 0)) {
+            broken(popped.ok() ? error(ErrorCode::Guest, "request without a status byte") : popped.error());
+            return false;
+        }
+        if (!popped.value())
+            break;
+        queue.free.pop_back();
+        in_flight_.enter();
+        request.start();
+    }
+    return true;
+}
+
+void Blk::request_finished(BlkRequest& request) {
+    Queue& queue = queues_[request.queue()];
+    queue.done.push_back(request.used());
+    queue.free.push_back(&request);
+    in_flight_.leave();
+    if (!publication_armed_) {
+        publication_armed_ = true;
+        publication_->arm(std::chrono::nanoseconds{0});
+    }
+}
+
+void Blk::publish() {
+    publication_armed_ = false;
+    for (std::uint16_t i = 0; i < queues_.size(); ++i) {
+        Queue& queue = queues_[i];
+        if (queue.done.empty())
+            continue;
+        const auto pushed = queue.ring->push(queue.done);
+        queue.done.clear();
+        if (!pushed.ok())
+            return broken(pushed.error());
+        host_->queue_used(i);
+    }
+}
+
+void Blk::broken(const Error& what) {
+    accepting_ = false;
+    host_->device_broken(what);
+}
+
+void Blk::host_failed(const Error& what) {
+    host_errors_.warning("{}: {}", traits_.id, what.text);
+}
+
+Status Blk::stop() {
+    accepting_ = false;
+    TRY(loop_.drain(in_flight_, kDrainLimit));
+    publication_->disarm();
+    publish();
+    for (Queue& queue : queues_)
+        queue.ring = nullptr;
+    return {};
+}
+
+void Blk::reset() {
+    backend_.features = 0;
+    backend_.writeback = true;
+}
+
+} // namespace godwit::virtio

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The file behind a block device: a raw image or a host block device. The format is never guessed from the
+// content, which the guest writes. Threads: one at a time; lock() and unlock() may block on the file system.
+#pragma once
+
+#include "vmm/base/fd.h"
+#include "vmm/base/result.h"
+
+#include <cstdint>
+#include <string>
+
+namespace godwit::virtio {
+
+class BlkImage {
+  public:
+    // Anything else than a regular file or a block device is refused, so is an empty one. Takes no lock.
+    static Result<BlkImage> open(const std::string& path, bool readonly);
+
+    const std::string& path() const { return path_; }
+    const Fd& fd() const { return fd_; }
+    bool readonly() const { return readonly_; }
+    // A last part of less than 512 bytes does not count.
+    std::uint64_t sectors() const { return sectors_; }
+
+    // Takes a lock on the open file description: exclusive for a writer, shared for a reader. Another
+    // holder is an error that names the path. Idempotent.
+    Status lock();
+    // Writes everything back to the storage and lets go, for another host to continue. After an error the
+    // lock is still held. Idempotent.
+    Status unlock();
+    bool locked() const { return locked_; }
+
+  private:
+    BlkImage() = default;
+    Status measure();
+    Status set_lock(int type) const;
+
+    std::string path_;
+    Fd fd_;
+    bool readonly_ = false;
+    bool block_device_ = false;
+    bool locked_ = false;
+    std::uint64_t sectors_ = 0;
+};
+
+} // namespace godwit::virtio
