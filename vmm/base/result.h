@@ -89,7 +89,9 @@ class [[nodiscard]] Result {
     const T& value() const& { return std::get<0>(state_); }
     T&& value() && { return std::get<0>(std::move(state_)); }
     T* operator->() { return &value(); }
+    const T* operator->() const { return &value(); }
     T& operator*() { return value(); }
+    const T& operator*() const { return value(); }
 
     // Precondition: !ok().
     Error& error() & { return std::get<1>(state_); }

@@ -74,7 +74,7 @@ struct Commands {
     }
     static void migrate_set_parameters(Instance& instance, const Json& arguments,
                                        const Responder& responder) {
-        migration::Limits limits = instance.outgoing_->limits();
+        Limits limits = instance.outgoing_->limits();
         if (const auto value = arguments.find("downtime-limit"); value != arguments.end()) {
             const std::int64_t milliseconds = value->get<std::int64_t>();
             if (milliseconds < 1 || milliseconds > 2'000'000)

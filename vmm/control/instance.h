@@ -3,7 +3,7 @@
 // One godwit process: a machine, its loop, its control socket, and the migrations into and out of it.
 //
 // Threads: run() turns its caller into the conductor, which alone starts, pauses, resumes and ends the
-// machine by tasks from a queue; requests arrive on the loop's thread and are answered from whichever thread
+// machine, by tasks from a queue. Requests arrive on the loop's thread and are answered from whichever thread
 // has the answer.
 #pragma once
 
@@ -38,7 +38,7 @@ class Instance final : private MachineEvents {
 
     // Until the guest, an operator or a migration ends it. The error, if any, was logged.
     ExitStatus run();
-    // Any thread, and signal-safe enough for a thread that waits for signals: ends run() with success.
+    // Any thread: ends run() with success.
     void quit();
 
   private:
@@ -52,28 +52,33 @@ class Instance final : private MachineEvents {
     void guest_reset() override;
     void guest_crashed(Error why) override;
 
-    // ---- conductor's tasks
+    // ---- the conductor's tasks
+
+    Status begin();
     void end(ExitStatus status);
     Status stop();
     Status cont();
-    void restart();
-    Status start_migration(const std::string& uri);
+    Status restart();
+    Status start_migration(const migration::Address& address);
     void migration_ended(const Outgoing::Outcome& outcome);
-    void attempt_failed(const Error& why);
-    void guest_arrived(const migration::Report& report);
+    void guest_arrived();
     Status save_stream(const std::string& path);
 
+    // ---- any thread
+
+    std::string_view status_name() const; // QEMU's RunState
+    Json migration_status() const;
     void broadcast(std::string_view name, Json data = Json::object());
 
-    InstanceOptions options_;
+    const InstanceOptions options_;
+    TaskQueue tasks_;
+    std::optional<ExitStatus> ended_; // conductor only
     std::unique_ptr<Loop> loop_;
     std::thread loop_thread_;
-    TaskQueue tasks_;
     std::unique_ptr<Machine> machine_;
     std::unique_ptr<Outgoing> outgoing_;
     std::unique_ptr<Incoming> incoming_;
-    std::unique_ptr<QmpServer> server_;
-    std::optional<ExitStatus> ended_; // conductor only
+    std::unique_ptr<QmpServer> server_; // loop
 };
 
 } // namespace godwit::control

@@ -9,7 +9,19 @@
 #include "vmm/machine/board.h"
 #include "vmm/machine/loop_section.h"
 
+#include <algorithm>
+
 namespace godwit {
+
+namespace {
+
+// CPUID leaf 0x80000008, bits 7 to 0 of EAX; 36 without the leaf (Intel SDM volume 3, section 4.1.4).
+std::uint32_t physical_address_bits(const kvm::CpuidTable& cpuid) {
+    const kvm::CpuidEntry* const leaf = kvm::find_leaf(cpuid, 0x80000008);
+    return std::clamp<std::uint32_t>(leaf == nullptr ? 36 : leaf->eax & 0xff, 36, 52);
+}
+
+} // namespace
 
 Machine::Machine(const MachineConfig& config, Loop& loop, MachineEvents& events)
     : config_(config), loop_(loop), events_(events) {}
@@ -40,6 +52,7 @@ Status Machine::build_core() {
     dirty_log_ = std::make_unique<kvm::DirtyLog>(*vm_);
     const kvm::CpuidTable cpuid = TRY(kvm::make_cpuid_template(*kvm_));
     vcpus_ = TRY(kvm::VcpuSet::create(*vm_, {config_.cpus, cpuid, {ports_, mmio_}, *this}));
+    mmio64_ = board::pcie_mmio64(physical_address_bits(vcpus_->at(0).cpuid()));
     loop_.call([&] { vcpus_->set_loop_thread(std::this_thread::get_id()); });
     return {};
 }
@@ -58,8 +71,7 @@ Status Machine::build_chipset() {
 
     pci::HostConfig host;
     host.ecam = board::kPcieEcam.base;
-    const auto mmio64 = board::pcie_mmio64(kvm::physical_address_bits(vcpus_->at(0).cpuid()));
-    host.windows = {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64.base, mmio64.size}};
+    host.windows = {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64_.base, mmio64_.size}};
     host.intx_gsi = board::kPcieIntxGsiBase;
     pci_host_ = TRY(pci::PciHost::create(loop_, mmio_, vm_->irqs(), host));
     return {};

@@ -22,6 +22,7 @@
 #include "vmm/kvm/vcpu_set.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/loop/loop.h"
+#include "vmm/machine/board.h"
 #include "vmm/machine/boot/loader.h"
 #include "vmm/machine/config/machine_config.h"
 #include "vmm/machine/virtio_unit.h"
@@ -126,6 +127,7 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     std::unique_ptr<kvm::Kvm> kvm_;
     std::unique_ptr<kvm::Vm> vm_;
     std::unique_ptr<kvm::DirtyLog> dirty_log_;
+    board::Window mmio64_{}; // depends on the width of physical addresses
     Bus ports_{"port"};
     Bus mmio_{"mmio"};
 

@@ -55,8 +55,7 @@ Machine::~Machine() {
 
 Status Machine::boot() {
     TRY(lock_disks());
-    const auto mmio64 = board::pcie_mmio64(kvm::physical_address_bits(vcpus_->at(0).cpuid()));
-    const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64}));
+    const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64_}));
     TRY(acpi::place_tables(tables, *memory_));
 
     if (!kernel_.valid()) // a reset: the first one was dropped when it was placed

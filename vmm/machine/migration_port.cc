@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/migration_port.h"
 
+#include "migration/wire/format.h"
 #include "vmm/base/log.h"
-#include "vmm/machine/board.h"
 
 namespace godwit {
 
 std::vector<migration::MachineFact> MigrationPort::facts() {
     const MachineConfig& config = machine_.config();
     std::vector<migration::MachineFact> facts{
-        {"board", std::string{board::kName}},
+        {"board", std::string{migration::wire::kMachineName}},
         {"memory", fmt::format("{}", config.memory)},
         {"cpus", fmt::format("{}", config.cpus)},
         {"tsc-khz", fmt::format("{}", machine_.vcpus().at(0).tsc_khz())},

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/instance.h"
+
+#include "vmm/base/log.h"
+#include "vmm/control/commands.h"
+#include "vmm/machine/stream_file.h"
+
+namespace godwit::control {
+
+namespace {
+
+Json outcome_data(const Outgoing::Outcome& outcome) {
+    if (outcome.ok()) {
+        const migration::Report& report = outcome.value();
+        return {{"status", "completed"},
+                {"total-time", report.total.count() / 1000},
+                {"downtime", report.downtime.count() / 1000},
+                {"transferred", report.bytes}};
+    }
+    const Error& error = outcome.error();
+    // Whatever the cause, the exit status says what became of the guest.
+    ExitStatus status = exit_status(error.code);
+    if (status != ExitStatus::Incompatible && status != ExitStatus::InDoubt &&
+        status != ExitStatus::Cancelled)
+        status = ExitStatus::MigrationFailed;
+    return {{"status", error.code == ErrorCode::Cancelled ? "cancelled" : "failed"},
+            {"error-desc", error.text},
+            {"exit-status", static_cast<int>(status)}};
+}
+
+} // namespace
+
+Result<std::unique_ptr<Instance>> Instance::create(InstanceOptions options) {
+    std::unique_ptr<Instance> instance{new Instance{std::move(options)}};
+    TRY(instance->set_up());
+    return instance;
+}
+
+Status Instance::set_up() {
+    loop_ = TRY(Loop::create());
+    loop_thread_ = std::thread{[this] { loop_->run(); }};
+    machine_ = TRY(Machine::create(options_.machine, *loop_, *this));
+    outgoing_ = std::make_unique<Outgoing>(*machine_, [this](const Outgoing::Outcome& outcome) {
+        tasks_.push([this, outcome] { migration_ended(outcome); });
+    });
+    if (!options_.control_path.empty()) {
+        server_ = TRY(loop_->call([&] {
+            return QmpServer::create(*loop_, options_.control_path,
+                                     [this](const Request& request, const Responder& responder) {
+                                         dispatch(*this, request, responder);
+                                     });
+        }));
+    }
+    return {};
+}
+
+Instance::~Instance() {
+    incoming_.reset();
+    outgoing_.reset();
+    machine_.reset();
+    if (loop_ != nullptr) {
+        loop_->call([&] { server_.reset(); });
+        loop_->quit();
+        loop_thread_.join();
+    }
+}
+
+ExitStatus Instance::run() {
+    if (const Status status = begin(); !status.ok()) {
+        log::error("{}", status.error().text);
+        return exit_status(status.error().code);
+    }
+    while (!ended_)
+        tasks_.pop()();
+    return *ended_;
+}
+
+Status Instance::begin() {
+    if (!options_.incoming.empty()) {
+        Incoming::Callbacks callbacks;
+        callbacks.arrived = [this](const migration::Report&) { tasks_.push([this] { guest_arrived(); }); };
+        callbacks.failed = [this](const Error& why) {
+            log::error("the migration to here failed: {}", why.text);
+            broadcast("MIGRATION", {{"status", "failed"}, {"error-desc", why.text}});
+            if (options_.once)
+                tasks_.push([this, code = why.code] { end(exit_status(code)); });
+            return !options_.once;
+        };
+        incoming_ = TRY(Incoming::start(*machine_, options_.incoming, std::move(callbacks)));
+        return {};
+    }
+    TRY(machine_->boot());
+    if (options_.start_paused)
+        TRY(machine_->hold(Machine::Hold::Operator));
+    return machine_->release(Machine::Hold::NotStarted);
+}
+
+void Instance::end(ExitStatus status) {
+    if (!ended_)
+        ended_ = status;
+}
+
+void Instance::quit() {
+    tasks_.push([this] {
+        broadcast("SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}});
+        end(ExitStatus::Success);
+    });
+}
+
+// ---- the guest's own doing; on vCPU threads
+
+void Instance::guest_powered_off() {
+    tasks_.push([this] {
+        broadcast("SHUTDOWN", {{"guest", true}, {"reason", "guest-shutdown"}});
+        end(ExitStatus::Success);
+    });
+}
+
+void Instance::guest_reset() {
+    tasks_.push([this] {
+        if (options_.no_reboot) {
+            broadcast("SHUTDOWN", {{"guest", true}, {"reason", "guest-reset"}});
+            return end(ExitStatus::Success);
+        }
+        if (const Status status = restart(); !status.ok()) {
+            log::error("reset: {}", status.error().text);
+            end(exit_status(status.error().code));
+        }
+    });
+}
+
+void Instance::guest_crashed(Error why) {
+    tasks_.push([this, why = std::move(why)] {
+        log::error("{}", why.text);
+        broadcast("SHUTDOWN", {{"guest", true}, {"reason", "guest-panic"}});
+        end(ExitStatus::GuestCrashed);
+    });
+}
+
+// ---- the conductor's tasks
+
+Status Instance::stop() {
+    if (machine_->held(Machine::Hold::HandedOver) || machine_->held(Machine::Hold::NotStarted))
+        return invalid_input("there is no guest here that runs");
+    TRY(machine_->hold(Machine::Hold::Operator));
+    broadcast("STOP");
+    return {};
+}
+
+Status Instance::cont() {
+    if (machine_->held(Machine::Hold::HandedOver))
+        return invalid_input("the guest was handed over to another process and must not run here");
+    if (machine_->held(Machine::Hold::NotStarted))
+        return invalid_input("the guest has not arrived yet");
+    if (machine_->held(Machine::Hold::Migration))
+        return invalid_input("the guest is held by a migration");
+    TRY(machine_->release(Machine::Hold::Operator));
+    broadcast("RESUME");
+    return {};
+}
+
+Status Instance::restart() {
+    if (options_.machine.kernel.empty())
+        return invalid_input("this process received the guest and has no kernel to start it again");
+    if (outgoing_->active()) {
+        outgoing_->cancel();
+        outgoing_->join();
+    }
+    TRY(machine_->hold(Machine::Hold::Restart));
+    TRY(machine_->reset());
+    TRY(machine_->boot());
+    broadcast("RESET", {{"guest", true}, {"reason", "guest-reset"}});
+    return machine_->release(Machine::Hold::Restart);
+}
+
+Status Instance::start_migration(const migration::Address& address) {
+    if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver))
+        return invalid_input("there is no guest here that could move");
+    TRY(outgoing_->start(address));
+    broadcast("MIGRATION", {{"status", "setup"}});
+    return {};
+}
+
+void Instance::migration_ended(const Outgoing::Outcome& outcome) {
+    outgoing_->join();
+    broadcast("MIGRATION", outcome_data(outcome));
+    if (outcome.ok()) {
+        const migration::Report& report = outcome.value();
+        log::info("the guest has moved: {} MB in {} ms, downtime {} ms", report.bytes / 1'000'000,
+                  report.total.count() / 1000, report.downtime.count() / 1000);
+        return end(ExitStatus::Success);
+    }
+    log::error("the migration failed: {}", outcome.error().text);
+}
+
+void Instance::guest_arrived() {
+    incoming_.reset();
+    broadcast("MIGRATION", {{"status", "completed"}});
+    if (!machine_->held(Machine::Hold::Operator))
+        broadcast("RESUME");
+}
+
+Status Instance::save_stream(const std::string& path) {
+    if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver) ||
+        outgoing_->active())
+        return invalid_input("the guest cannot be saved now: it is not here, or it is moving");
+    return godwit::save_stream(*machine_, path);
+}
+
+// ---- any thread
+
+std::string_view Instance::status_name() const {
+    if (machine_->held(Machine::Hold::HandedOver))
+        return "postmigrate";
+    if (machine_->held(Machine::Hold::NotStarted))
+        return options_.incoming.empty() ? "prelaunch" : "inmigrate";
+    if (machine_->held(Machine::Hold::Migration))
+        return "finish-migrate";
+    return machine_->held(Machine::Hold::Operator) ? "paused" : "running";
+}
+
+Json Instance::migration_status() const {
+    const migration::ProgressSnapshot now = outgoing_->snapshot();
+    if (now.status == migration::MigrationStatus::None)
+        return Json::object();
+    Json status{{"status", to_string(now.status)},
+                {"setup-time", now.setup_time.count()},
+                {"total-time", now.total_time.count()},
+                {"expected-downtime", now.expected_downtime.count()},
+                {"ram",
+                 {{"total", now.ram_total},
+                  {"transferred", now.ram_transferred},
+                  {"remaining", now.ram_remaining},
+                  {"duplicate", now.duplicate},
+                  {"normal", now.normal},
+                  {"normal-bytes", now.normal * now.page_size},
+                  {"mbps", now.mbps},
+                  {"dirty-sync-count", now.dirty_sync_count},
+                  {"dirty-pages-rate", now.dirty_pages_rate},
+                  {"page-size", now.page_size}}}};
+    if (now.downtime)
+        status["downtime"] = now.downtime->count();
+    if (now.error)
+        status["error-desc"] = now.error->text;
+    return status;
+}
+
+void Instance::broadcast(std::string_view name, Json data) {
+    if (server_ != nullptr)
+        server_->broadcast(std::string{name}, std::move(data));
+}
+
+} // namespace godwit::control
