@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/boot/image.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -8,6 +9,21 @@
 #include <unistd.h>
 
 namespace godwit::boot {
+
+namespace {
+
+// An unpacked Linux kernel carries its bss, many megabytes of zeros, in the image.
+void copy_nonzero(std::span<const std::byte> bytes, const GuestWriteSlice& target) {
+    for (std::size_t at = 0; at < bytes.size(); at += kPageSize) {
+        const auto page = bytes.subspan(at, std::min<std::size_t>(kPageSize, bytes.size() - at));
+        const bool zero =
+            page[0] == std::byte{0} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
+        if (!zero)
+            target.copy_in(at, page);
+    }
+}
+
+} // namespace
 
 Result<Image> Image::open(const std::string& path) {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
@@ -58,7 +74,7 @@ Status Image::load(std::uint64_t offset, std::uint64_t length, GuestMemory& memo
         return {};
     const GuestWriteSlice target = TRY_IN(memory.writable(to, length), part);
     if (!file_) {
-        target.copy_in(0, std::span{memory_.data() + offset, length});
+        copy_nonzero({memory_.data() + offset, length}, target);
         return {};
     }
     const Status done = read_all(offset, {target.for_kernel(), length}, part);

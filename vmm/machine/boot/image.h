@@ -30,7 +30,8 @@ class Image {
     // InvalidInput "truncated: PART needs bytes A to B, the image has N" when they are not all there.
     Status check_range(std::uint64_t offset, std::uint64_t length, std::string_view part) const;
     Status read(std::uint64_t offset, std::span<std::byte> out, std::string_view part) const;
-    // Copies once, straight into guest memory.
+    // Copies once, straight into guest memory; pages of zeros may be left out. Precondition: the target is
+    // zero.
     Status load(std::uint64_t offset, std::uint64_t length, GuestMemory& memory, Gpa to,
                 std::string_view part) const;
 

@@ -262,6 +262,27 @@ TEST_CASE("what is placed is marked dirty", "[boot]") {
     CHECK_FALSE(dirty(0x300000));
 }
 
+TEST_CASE("of an unpacked image only pages of zeros are left out", "[boot]") {
+    constexpr std::size_t kSize = 3 * kPageSize + 10;
+    auto mapping = Mapping::anonymous(kSize);
+    REQUIRE(mapping.ok());
+    const std::span<std::byte> bytes = mapping->bytes();
+    bytes[kPageSize - 1] = std::byte{1}; // page 0 ends with it, page 1 is zero, page 2 starts with it
+    bytes[2 * kPageSize] = std::byte{2};
+    bytes[kSize - 1] = std::byte{3};
+    const Bytes original(bytes.begin(), bytes.end());
+    const Image image{std::move(mapping).value()};
+
+    const auto memory = ram(1 << 20);
+    memory->dirty().start();
+    REQUIRE(image.load(0, kSize, *memory, Gpa{0}, "part").ok());
+    CHECK(bytes_at(*memory, Gpa{0}, kSize) == original);
+    std::vector<std::uint64_t> words(memory->dirty().word_count());
+    memory->dirty().harvest_into(words);
+    CHECK(words[0] == 0b1101);
+    CHECK_FALSE(image.load(1, kSize, *memory, Gpa{0}, "part").ok());
+}
+
 TEST_CASE("the memory map covers RAM once and leaves out what is not the guest's", "[boot]") {
     const std::uint64_t gib = std::uint64_t{1} << 30;
     const std::vector<RamRegion> regions{{Gpa{0}, 3 * gib, RamOffset{0}},
