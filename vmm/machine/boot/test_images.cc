@@ -7,11 +7,10 @@
 #include <catch2/catch.hpp>
 
 #include <algorithm>
-#include <cstdlib>
 #include <elf.h>
-#include <fcntl.h>
 #include <lz4hc.h>
 #include <lzma.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -172,24 +171,16 @@ Bytes compress(Compression compression, std::span<const std::byte> bytes) {
     return out;
 }
 
-TempFile::TempFile(std::span<const std::byte> bytes) {
-    const char* const directory = std::getenv("TMPDIR");
-    path_ = std::string{directory == nullptr ? "/tmp" : directory} + "/godwit-boot-XXXXXX";
-    const int fd = ::mkstemp(path_.data());
-    REQUIRE(fd >= 0);
-    ::close(fd);
+TempFile::TempFile(std::span<const std::byte> bytes)
+    : file_(Fd::adopt(::memfd_create("image", MFD_CLOEXEC))) {
+    REQUIRE(file_);
+    path_ = fmt::format("/proc/self/fd/{}", file_.get());
     replace(bytes);
 }
 
-TempFile::~TempFile() {
-    ::unlink(path_.c_str());
-}
-
 void TempFile::replace(std::span<const std::byte> bytes) const {
-    const int fd = ::open(path_.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
-    REQUIRE(fd >= 0);
-    REQUIRE(::write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
-    ::close(fd);
+    REQUIRE(::ftruncate(file_.get(), 0) == 0);
+    REQUIRE(::pwrite(file_.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
 }
 
 } // namespace godwit::boot::test

@@ -3,6 +3,7 @@
 // Kernel images made up for the unit tests of this folder: ELF files, bzImages, and each compression.
 #pragma once
 
+#include "vmm/base/fd.h"
 #include "vmm/machine/boot/unpack.h"
 
 #include <cstddef>
@@ -53,17 +54,15 @@ std::byte stub_byte(std::size_t at);
 // With the unpacked size behind it, as the kernel's build does.
 Bytes compress(Compression compression, std::span<const std::byte> bytes);
 
-// A file that goes away with the test.
+// A file with a path that no disk ever sees: the tests of damaged images write thousands.
 class TempFile {
   public:
     explicit TempFile(std::span<const std::byte> bytes);
-    ~TempFile();
-    TempFile(const TempFile&) = delete;
-    TempFile& operator=(const TempFile&) = delete;
     const std::string& path() const { return path_; }
     void replace(std::span<const std::byte> bytes) const;
 
   private:
+    Fd file_;
     std::string path_;
 };
 
