@@ -242,6 +242,49 @@ TEST_CASE("filtered and oversized frames use no buffer") {
     CHECK(rig.rx().take_used()->len == 89);
 }
 
+TEST_CASE("what a filtered or a large frame has written to is dirty") {
+    NetRig rig;
+    rig.negotiate();
+    rig.start();
+    rig.memory->dirty().start();
+    std::vector<std::uint64_t> dirty(rig.memory->dirty().word_count());
+    const auto is_dirty = [&](std::uint64_t page) { return (dirty[page / 64] >> (page % 64) & 1) == 1; };
+    const auto touched = [&](const Bytes& frame) {
+        rig.wire.send(frame);
+        rig.net->queue_notified(kNetReceiveQueue);
+        std::fill(dirty.begin(), dirty.end(), 0);
+        rig.memory->dirty().harvest_into(dirty);
+    };
+    constexpr std::uint64_t kFirst = kBuffers.value >> kPageShift;
+    rig.rx().chain().writable(kBuffers, 16 * 4096).offer();
+    rig.rx().chain().writable(Gpa{0x200000}, 16 * 4096).offer();
+    REQUIRE(command(rig, of({0, 0, 0})) == VIRTIO_NET_OK);
+    touched(frame_to({0x52, 0, 0, 0, 0, 1}, 3 * 4096)); // 12 bytes of header: four pages
+    CHECK(rig.rx().used_index() == 0);
+    for (std::uint64_t page = 0; page < 6; ++page)
+        CHECK(is_dirty(kFirst + page) == (page < 4));
+    touched(frame_to(kTestMac, 2 * 4096));
+    CHECK(rig.rx().used_index() == 1);
+    for (std::uint64_t page = 0; page < 6; ++page)
+        CHECK(is_dirty(kFirst + page) == (page < 3));
+}
+
+TEST_CASE("a stop forgets a frame that waits for buffers, and nothing else") {
+    NetRig rig;
+    rig.negotiate();
+    post_buffers(rig, 2, 2048);
+    rig.wire.send(frame_to(kTestMac, 9000));
+    rig.start();
+    rig.stop();
+    CHECK(rig.last_avail[0] == 0);
+    rig.start();
+    const auto frame = frame_to(kTestMac, 3000, 5);
+    rig.wire.send(frame);
+    rig.net->queue_notified(kNetReceiveQueue);
+    REQUIRE(rig.rx().used_index() == 2);
+    CHECK(same_frame(frame, rig.bytes_at(kBuffers, frame.size())));
+}
+
 TEST_CASE("many frames in one go keep their order over several turns") {
     NetRig rig;
     rig.negotiate();

@@ -24,6 +24,7 @@ void NetReceiver::start(SplitQueue& queue, std::uint64_t features) {
     header_size_ = net_header_size(features);
     mergeable_ = has_feature(features, VIRTIO_NET_F_MRG_RXBUF);
     doorbell_wanted_ = true;
+    used_.clear(); // of a run that broke
 }
 
 void NetReceiver::stop() {

@@ -18,6 +18,7 @@ void NetTransmitter::start(SplitQueue& queue, std::uint64_t features) {
     features_ = features;
     header_size_ = net_header_size(features);
     doorbell_wanted_ = true;
+    used_.clear(); // of a run that broke
 }
 
 Result<Turn> NetTransmitter::turn(const NetState& state, DeviceHost& host) {
