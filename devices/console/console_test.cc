@@ -448,7 +448,13 @@ TEST_CASE("a client's last words are read, and a half-closed one still reads", "
     f.settle();
     CHECK(console->write(bytes_of("ok")) == 2);
     CHECK(take(client) == "ok");
-    client.reset();
+    {
+        const Fd waiting = connect_to(path);
+        f.settle();
+        client.reset(); // now the next one's turn
+        put(waiting, "next");
+        f.run_until([&] { return user.got == "reboot\nnext"; });
+    }
     f.settle();
 
     user.got.clear();

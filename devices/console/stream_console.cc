@@ -137,14 +137,13 @@ void StreamConsole::look_for_end() {
 std::size_t StreamConsole::read(std::span<std::byte> room) {
     if (input_ended_)
         return 0;
-    auto got = read_some(input_, room);
-    if (got < 0 && errno == ECONNRESET) // told once; what was sent before can still be read
-        got = read_some(input_, room);
+    const auto got = read_some(input_, room);
     if (got > 0)
         return static_cast<std::size_t>(got);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
-    // The end, or a terminal that hung up. Not from here: the caller may be in a callback of the watch.
+    // The end, a client that did not read all (ECONNRESET), a terminal that hung up. Not from here: the
+    // caller may be in a callback of the watch.
     input_ended_ = true;
     if (got < 0)
         hung_up_ = true;

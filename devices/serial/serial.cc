@@ -387,7 +387,6 @@ void Serial::apply(const SerialState& state) {
     load_shift_register_locked();
     const std::uint8_t source = interrupt_source();
     regs_.iir = static_cast<std::uint8_t>(source | (fifo_enabled() ? iir::kFifosEnabled : 0));
-    line_high_ = source != iir::kNone; // raised by resume()
 }
 
 } // namespace godwit

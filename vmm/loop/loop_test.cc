@@ -308,6 +308,24 @@ TEST_CASE("slots of registered files are used again, and run out with an error")
     CHECK(loop->register_file(file).ok());
 }
 
+TEST_CASE("a queued request meets its file, not the next one in its slot") {
+    const auto loop = make_loop();
+    const Fd first = temporary_file(), second = temporary_file();
+    std::array<std::byte, 8> data{};
+    const std::array vectors{vector_of(data)};
+    Recorded written;
+    std::optional<FixedFile> file, next;
+    file = std::move(loop->register_file(first)).value();
+    loop->post([&] {
+        loop->write(written, *file, vectors, 0);
+        file.reset();
+        next = std::move(loop->register_file(second)).value();
+    });
+    run_until(*loop, [&] { return written.result.has_value(); });
+    CHECK(::lseek(first.get(), 0, SEEK_END) == 8);
+    CHECK(::lseek(second.get(), 0, SEEK_END) == 0);
+}
+
 TEST_CASE("a failed operation reports its errno") {
     const auto loop = make_loop();
     const Fd file = Fd::adopt(::open("/dev/null", O_RDONLY | O_CLOEXEC));
