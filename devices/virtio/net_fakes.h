@@ -173,4 +173,39 @@ inline Bytes frame_to(const MacAddress& destination, std::size_t size, std::uint
     return out;
 }
 
+// Posts `count` receive buffers of `size` bytes, one after the other from `at`.
+inline void post_buffers(NetRig& rig, unsigned count, std::uint32_t size, Gpa at = kBuffers) {
+    for (unsigned i = 0; i < count; ++i)
+        rig.rx().chain().writable(Gpa{at.value + std::uint64_t{i} * size}, size).offer();
+}
+
+inline unsigned put(NetRig& rig, Gpa at, std::span<const std::byte> bytes) {
+    must(rig.memory->write(at, bytes));
+    return static_cast<unsigned>(bytes.size());
+}
+
+// Sends a frame from the driver in one piece.
+inline void transmit(NetRig& rig, const Bytes& frame, Gpa at = kBuffers) {
+    rig.tx().chain().readable(at, put(rig, at, frame)).offer();
+    rig.net->queue_notified(kNetTransmitQueue);
+}
+
+// The status byte, or nothing when there was no answer.
+inline std::optional<int> command(NetRig& rig, const Bytes& bytes) {
+    const Gpa answer{0x90000};
+    must(rig.memory->write(answer, std::uint8_t{0xee}));
+    rig.ctrl().chain().readable(Gpa{0x80000}, put(rig, Gpa{0x80000}, bytes)).writable(answer, 1).offer();
+    rig.net->queue_notified(kNetControlQueue);
+    if (!rig.ctrl().take_used().has_value())
+        return std::nullopt;
+    return must(rig.memory->read<std::uint8_t>(answer));
+}
+
+inline Bytes of(std::initializer_list<unsigned> values) {
+    Bytes out;
+    for (const unsigned value : values)
+        out.push_back(static_cast<std::byte>(value));
+    return out;
+}
+
 } // namespace godwit::virtio

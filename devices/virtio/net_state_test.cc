@@ -44,33 +44,19 @@ std::string refusal(Net& net, std::span<const std::byte> bytes, std::uint64_t fe
     return status.error().text;
 }
 
-std::uint8_t command(NetRig& rig, std::initializer_list<unsigned> values) {
-    Bytes bytes;
-    for (const unsigned value : values)
-        bytes.push_back(static_cast<std::byte>(value));
-    must(rig.memory->write(Gpa{0x80000}, bytes));
-    rig.ctrl()
-        .chain()
-        .readable(Gpa{0x80000}, static_cast<std::uint32_t>(bytes.size()))
-        .writable(Gpa{0x90000}, 1)
-        .offer();
-    rig.net->queue_notified(kNetControlQueue);
-    return must(rig.memory->read<std::uint8_t>(Gpa{0x90000}));
-}
-
 // A driver has set everything that it can set.
 Bytes state_of_busy_device() {
     NetRig rig;
     rig.negotiate();
     rig.start();
-    CHECK(command(rig, {1, 1, 0x52, 0x54, 0, 7, 7, 7}) == VIRTIO_NET_OK);
-    CHECK(command(rig, {1, 0, 1, 0, 0, 0, 0x52, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0x5e, 0, 0, 2}) ==
+    CHECK(command(rig, of({1, 1, 0x52, 0x54, 0, 7, 7, 7})) == VIRTIO_NET_OK);
+    CHECK(command(rig, of({1, 0, 1, 0, 0, 0, 0x52, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0x5e, 0, 0, 2})) ==
           VIRTIO_NET_OK);
-    CHECK(command(rig, {2, 0, 0xe8, 3}) == VIRTIO_NET_OK);
-    CHECK(command(rig, {5, 0, 0x82, 0, 0, 0, 0, 0, 0, 0}) == VIRTIO_NET_OK);
-    CHECK(command(rig, {0, 0, 0}) == VIRTIO_NET_OK);
+    CHECK(command(rig, of({2, 0, 0xe8, 3})) == VIRTIO_NET_OK);
+    CHECK(command(rig, of({5, 0, 0x82, 0, 0, 0, 0, 0, 0, 0})) == VIRTIO_NET_OK);
+    CHECK(command(rig, of({0, 0, 0})) == VIRTIO_NET_OK);
     for (unsigned mode = 1; mode <= 5; ++mode)
-        CHECK(command(rig, {0, mode, 1}) == VIRTIO_NET_OK);
+        CHECK(command(rig, of({0, mode, 1})) == VIRTIO_NET_OK);
     rig.stop();
     return saved(*rig.net, rig.features);
 }
@@ -151,9 +137,9 @@ TEST_CASE("VLAN filters survive a migration") {
     NetRig other;
     load(*other.net, bytes, kUsualFeatures);
     other.start();
-    CHECK(command(other, {0, 3, 0}) == VIRTIO_NET_OK); // unicast only as the table says
-    CHECK(command(other, {0, 4, 0}) == VIRTIO_NET_OK);
-    CHECK(command(other, {0, 2, 0}) == VIRTIO_NET_OK);
+    CHECK(command(other, of({0, 3, 0})) == VIRTIO_NET_OK); // unicast only as the table says
+    CHECK(command(other, of({0, 4, 0})) == VIRTIO_NET_OK);
+    CHECK(command(other, of({0, 2, 0})) == VIRTIO_NET_OK);
     for (unsigned i = 0; i < 8; ++i)
         other.rx().chain().writable(Gpa{kBuffers.value + 2048 * i}, 2048).offer();
     for (const unsigned vid : {1000, 1001}) {
@@ -242,7 +228,7 @@ TEST_CASE("an address table longer than ours is emptied, and all addresses pass"
     NetRig source;
     source.negotiate();
     source.start();
-    CHECK(command(source, {0, 0, 0}) == VIRTIO_NET_OK);
+    CHECK(command(source, of({0, 0, 0})) == VIRTIO_NET_OK);
     source.stop();
     auto bytes = saved(*source.net, kUsualFeatures);
     store_be(std::span{bytes}.subspan(kInUse), std::uint32_t{65});
@@ -289,7 +275,7 @@ TEST_CASE("a destination is silent until it owns the guest, then announces it") 
     std::array<std::byte, 2> status{};
     other.net->read_config(6, status);
     CHECK(load_le<std::uint16_t>(status) == (VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE));
-    CHECK(command(other, {3, 0}) == VIRTIO_NET_OK);
+    CHECK(command(other, of({3, 0})) == VIRTIO_NET_OK);
     other.net->read_config(6, status);
     CHECK(load_le<std::uint16_t>(status) == VIRTIO_NET_S_LINK_UP);
 
