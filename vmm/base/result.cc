@@ -29,6 +29,8 @@ std::string_view to_string(ErrorCode code) {
         return "cancelled";
     case ErrorCode::InDoubt:
         return "in-doubt";
+    case ErrorCode::NotConverging:
+        return "not-converging";
     }
     return "unknown";
 }

@@ -21,17 +21,18 @@ namespace godwit {
 
 // What a caller can do about an error. The CLI maps these to documented exit codes.
 enum class ErrorCode {
-    Internal,     // our own mistake
-    InvalidInput, // the user's input: option, file content, command
-    System,       // a system call failed
-    NoDevice,     // a host resource is missing or not permitted (/dev/kvm, tap, image)
-    Guest,        // the guest did something that ends it
-    Protocol,     // the migration peer sent something that it must not send
-    Corrupt,      // a checksum or a bound in received or stored state does not hold
-    Incompatible, // the two sides of a migration do not fit
-    Disconnected, // the migration peer is gone
-    Cancelled,    // somebody asked for it
-    InDoubt,      // the handover's outcome is not known
+    Internal,      // our own mistake
+    InvalidInput,  // the user's input: option, file content, command
+    System,        // a system call failed
+    NoDevice,      // a host resource is missing or not permitted (/dev/kvm, tap, image)
+    Guest,         // the guest did something that ends it
+    Protocol,      // the migration peer sent something that it must not send
+    Corrupt,       // a checksum or a bound in received or stored state does not hold
+    Incompatible,  // the two sides of a migration do not fit
+    Disconnected,  // the migration peer is gone
+    Cancelled,     // somebody asked for it
+    InDoubt,       // the handover's outcome is not known
+    NotConverging, // the guest writes faster than its memory can be moved
 };
 
 std::string_view to_string(ErrorCode code);

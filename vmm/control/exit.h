@@ -30,6 +30,7 @@ constexpr ExitStatus exit_status(ErrorCode code) {
     case ErrorCode::Protocol:
     case ErrorCode::Corrupt:
     case ErrorCode::Disconnected:
+    case ErrorCode::NotConverging:
         return ExitStatus::MigrationFailed;
     case ErrorCode::Incompatible:
         return ExitStatus::Incompatible;
