@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/channel/listener.h"
+#include "migration/channel/socket_channel.h"
+
+#include <catch2/catch.hpp>
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+using namespace godwit;
+using namespace godwit::migration;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Pair {
+    std::unique_ptr<Channel> a;
+    std::unique_ptr<Channel> b;
+};
+
+Pair socket_pair() {
+    int fds[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    return {std::move(SocketChannel::adopt(Fd::adopt(fds[0]), "a")).value(),
+            std::move(SocketChannel::adopt(Fd::adopt(fds[1]), "b")).value()};
+}
+
+Status write(Channel& channel, std::span<const std::byte> bytes) {
+    const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    return channel.write(std::span{&part, 1});
+}
+
+std::string parse_error(std::string_view text) {
+    return Address::parse(text).error().text;
+}
+
+// One byte in each direction.
+void check_connection(const Address& where) {
+    auto listener = std::move(Listener::open(where)).value();
+    auto client = std::move(SocketChannel::connect(listener.address(), 5s, nullptr)).value();
+    auto server = std::move(listener.accept(5s, nullptr)).value();
+    for (Channel* const from : {client.get(), server.get()}) {
+        Channel& to = from == client.get() ? *server : *client;
+        std::byte sent{42};
+        std::byte received{0};
+        REQUIRE(write(*from, {&sent, 1}).ok());
+        REQUIRE(to.read(std::span{&received, 1}).ok());
+        REQUIRE(received == sent);
+    }
+}
+
+} // namespace
+
+TEST_CASE("addresses are parsed and printed", "[channel]") {
+    for (const char* text : {"tcp:host.example:4444", "tcp:127.0.0.1:0", "tcp:[::1]:65535", "tcp::4444",
+                             "unix:/run/x:y", "fd:7"})
+        REQUIRE(Address::parse(text)->text() == text);
+    REQUIRE(Address::parse("tcp:[::]:1")->host == "::");
+}
+
+TEST_CASE("a bad address says what is wrong with it", "[channel]") {
+    REQUIRE(parse_error("host:1") == "address 'host:1' is none of tcp:HOST:PORT, unix:PATH, fd:N");
+    REQUIRE(parse_error("tcp:host") == "address 'tcp:host' has no port: tcp:HOST:PORT is wanted");
+    REQUIRE(parse_error("tcp:host:65536") == "address 'tcp:host:65536': '65536' is not a port (0 to 65535)");
+    REQUIRE(parse_error("tcp:host:") == "address 'tcp:host:': '' is not a port (0 to 65535)");
+    REQUIRE(parse_error("tcp:::1:80").ends_with("in brackets, tcp:[::1]:PORT"));
+    REQUIRE(parse_error("unix:") == "address 'unix:' has no path");
+    REQUIRE(parse_error("unix:" + std::string(200, 'x')).find("the path has 200 bytes") != std::string::npos);
+    REQUIRE(parse_error("fd:-1") == "address 'fd:-1': '-1' is not a descriptor number");
+    REQUIRE(parse_error("fd:x") == "address 'fd:x': 'x' is not a descriptor number");
+}
+
+TEST_CASE("connections over tcp and unix", "[channel]") {
+    check_connection(*Address::parse("tcp:127.0.0.1:0"));
+    char directory[] = "/tmp/godwit-channel-XXXXXX";
+    REQUIRE(::mkdtemp(directory) != nullptr);
+    const auto where = *Address::parse(std::string{"unix:"} + directory + "/socket");
+    check_connection(where);
+    REQUIRE_FALSE(std::filesystem::exists(where.path));
+    std::filesystem::remove_all(directory);
+}
+
+TEST_CASE("IPv6 where the host has it", "[channel]") {
+    const auto where = *Address::parse("tcp:[::1]:0");
+    if (Listener::open(where).ok())
+        check_connection(where);
+}
+
+TEST_CASE("a socket file of a listener that died does not block the next one", "[channel]") {
+    char directory[] = "/tmp/godwit-channel-XXXXXX";
+    REQUIRE(::mkdtemp(directory) != nullptr);
+    const auto where = *Address::parse(std::string{"unix:"} + directory + "/socket");
+    {
+        auto first = std::move(Listener::open(where)).value();
+        const auto second = Listener::open(where);
+        REQUIRE_FALSE(second.ok()); // one that lives is left alone
+        REQUIRE(std::filesystem::exists(where.path));
+        std::filesystem::rename(where.path, where.path + ".stale");
+    }
+    std::filesystem::rename(where.path + ".stale", where.path);
+    check_connection(where);
+    std::filesystem::remove_all(directory);
+}
+
+TEST_CASE("a descriptor that was handed over", "[channel]") {
+    int fds[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    auto listener = std::move(Listener::open(*Address::parse(fmt::format("fd:{}", fds[0])))).value();
+    auto server = std::move(listener.accept(1s, nullptr)).value();
+    auto client =
+        std::move(SocketChannel::connect(*Address::parse(fmt::format("fd:{}", fds[1])), 1s, nullptr)).value();
+    std::byte byte{1};
+    REQUIRE(write(*client, {&byte, 1}).ok());
+    REQUIRE(server->read(std::span{&byte, 1}).ok());
+    REQUIRE(listener.accept(1s, nullptr).error().code == ErrorCode::Disconnected);
+
+    int pipe_fds[2];
+    REQUIRE(::pipe(pipe_fds) == 0);
+    const Fd other = Fd::adopt(pipe_fds[1]);
+    const auto refused =
+        SocketChannel::connect(*Address::parse(fmt::format("fd:{}", pipe_fds[0])), 1s, nullptr);
+    REQUIRE(refused.error().text.find("not a socket") != std::string::npos);
+}
+
+TEST_CASE("large transfers in many parts arrive whole", "[channel]") {
+    Pair pair = socket_pair();
+    std::vector<std::byte> data(std::size_t{9} << 20);
+    for (std::size_t i = 0; i < data.size(); ++i)
+        data[i] = static_cast<std::byte>(i * 7 + i / 4096);
+    std::vector<iovec> parts;
+    for (std::size_t at = 0; at < data.size(); at += 4096)
+        parts.push_back({data.data() + at, 4096});
+    std::jthread writer{[&] { (void)pair.a->write(parts); }};
+    std::vector<std::byte> received(data.size());
+    REQUIRE(pair.b->read(received).ok());
+    REQUIRE(received == data);
+    REQUIRE(pair.b->bytes_read() == data.size());
+}
+
+TEST_CASE("a peer that is gone is an error with its address", "[channel]") {
+    Pair pair = socket_pair();
+    std::byte byte{1};
+    pair.b.reset();
+    const auto reading = pair.a->read(std::span{&byte, 1});
+    REQUIRE(reading.error().code == ErrorCode::Disconnected);
+    REQUIRE(reading.error().text == "a closed the connection");
+    const auto writing = write(*pair.a, {&byte, 1});
+    REQUIRE(writing.error().code == ErrorCode::Disconnected);
+    REQUIRE(writing.error().text.starts_with("a is gone"));
+}
+
+TEST_CASE("a peer that is silent is an error after the timeout", "[channel]") {
+    Pair pair = socket_pair();
+    pair.a->set_timeout(10ms);
+    std::byte byte{1};
+    const auto reading = pair.a->read(std::span{&byte, 1});
+    REQUIRE(reading.error().code == ErrorCode::Disconnected);
+    REQUIRE(reading.error().text == "a made no progress for 10 ms");
+    REQUIRE_FALSE(*pair.a->readable(1ms));
+    REQUIRE(write(*pair.b, {&byte, 1}).ok());
+    REQUIRE(*pair.a->readable(1s));
+}
+
+TEST_CASE("a cancel wakes a read, a write and an accept", "[channel]") {
+    Pair pair = socket_pair();
+    auto cancel = std::move(Cancel::create()).value();
+    pair.a->set_cancel(cancel.get());
+    std::jthread canceller{[&] { cancel->request(); }};
+    std::vector<std::byte> more_than_fits(std::size_t{64} << 20);
+    REQUIRE(pair.a->read(more_than_fits).error().code == ErrorCode::Cancelled);
+    REQUIRE(write(*pair.a, more_than_fits).error().code == ErrorCode::Cancelled);
+    auto listener = std::move(Listener::open(*Address::parse("tcp:127.0.0.1:0"))).value();
+    REQUIRE(listener.accept(30s, cancel.get()).error().code == ErrorCode::Cancelled);
+}
+
+TEST_CASE("nobody there", "[channel]") {
+    Address where;
+    {
+        auto listener = std::move(Listener::open(*Address::parse("tcp:127.0.0.1:0"))).value();
+        where = listener.address();
+        REQUIRE(listener.accept(1ms, nullptr).error().text.starts_with("nobody connected to tcp:127.0.0.1:"));
+    }
+    const auto refused = SocketChannel::connect(where, 5s, nullptr);
+    REQUIRE(refused.error().code == ErrorCode::Disconnected);
+    REQUIRE(refused.error().text == fmt::format("connect to {}: Connection refused", where.text()));
+}

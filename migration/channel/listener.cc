@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/channel/listener.h"
+
+#include "migration/channel/socket_channel.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace godwit::migration {
+
+namespace {
+
+// A second connection waits until the first attempt is over.
+constexpr int kBacklog = 4;
+
+std::string peer_text(const sockaddr_storage& peer, socklen_t length, const Address& local) {
+    char host[NI_MAXHOST];
+    char port[NI_MAXSERV];
+    if ((peer.ss_family != AF_INET && peer.ss_family != AF_INET6) ||
+        ::getnameinfo(reinterpret_cast<const sockaddr*>(&peer), length, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return fmt::format("the peer at {}", local.text());
+    return peer.ss_family == AF_INET6 ? fmt::format("tcp:[{}]:{}", host, port)
+                                      : fmt::format("tcp:{}:{}", host, port);
+}
+
+// A socket file that nobody listens on any more is in the way of bind().
+bool is_stale(const sockaddr_un& name) {
+    struct stat info {};
+    if (::stat(name.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode))
+        return false;
+    const Fd probe = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return probe && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 &&
+           errno == ECONNREFUSED;
+}
+
+} // namespace
+
+Result<Listener> Listener::open(const Address& address) {
+    switch (address.kind) {
+    case Address::Kind::Tcp:
+        return open_tcp(address);
+    case Address::Kind::Unix:
+        return open_unix(address);
+    case Address::Kind::Fd:
+        return open_fd(address);
+    }
+    return invalid_input("listen on {}: unknown kind of address", address.text());
+}
+
+Result<Listener> Listener::open_tcp(Address address) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_PASSIVE;
+    addrinfo* found = nullptr;
+    const char* const host = address.host.empty() ? nullptr : address.host.c_str();
+    if (const int failure = ::getaddrinfo(host, std::to_string(address.port).c_str(), &hints, &found);
+        failure != 0)
+        return invalid_input("look up '{}': {}", address.host, ::gai_strerror(failure));
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner{found, &::freeaddrinfo};
+    Error last = invalid_input("listen on {}: no address", address.text());
+    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+        Fd socket = Fd::adopt(::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const int on = 1;
+        const int off = 0;
+        if (!socket || ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+            // [::] takes IPv4 connections too, as the empty host does.
+            (one->ai_family == AF_INET6 &&
+             ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
+            ::bind(socket.get(), one->ai_addr, one->ai_addrlen) != 0 ||
+            ::listen(socket.get(), kBacklog) != 0) {
+            last = system_error(errno, fmt::format("listen on {}", address.text()));
+            continue;
+        }
+        sockaddr_storage name{};
+        socklen_t length = sizeof name;
+        if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &length) == 0)
+            address.port = ntohs(name.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(name).sin6_port
+                                                            : reinterpret_cast<sockaddr_in&>(name).sin_port);
+        return Listener{std::move(socket), std::move(address)};
+    }
+    return last;
+}
+
+Result<Listener> Listener::open_unix(Address address) {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    std::ranges::copy(address.path, name.sun_path); // its length was checked when the address was parsed
+    Fd socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket)
+        return system_error(errno, "create a socket");
+    if (is_stale(name))
+        (void)::unlink(name.sun_path);
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 ||
+        ::listen(socket.get(), kBacklog) != 0)
+        return system_error(errno, fmt::format("listen on {}", address.text()));
+    return Listener{std::move(socket), std::move(address)};
+}
+
+Result<Listener> Listener::open_fd(Address address) {
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    if (::getsockopt(address.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0)
+        return invalid_input("listen on {}: {}", address.text(), system_error(errno, "getsockopt").text);
+    Listener listener{Fd::adopt(address.fd), std::move(address)};
+    listener.connected_ = listening == 0;
+    return listener;
+}
+
+Listener::~Listener() {
+    if (socket_ && address_.kind == Address::Kind::Unix)
+        (void)::unlink(address_.path.c_str());
+}
+
+Result<std::unique_ptr<Channel>> Listener::accept(std::chrono::milliseconds timeout, const Cancel* cancel) {
+    if (!socket_)
+        return error(ErrorCode::Disconnected, "{} was one connection, which is used up", address_.text());
+    if (connected_)
+        return SocketChannel::adopt(std::move(socket_), address_.text());
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    for (;;) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (!TRY(wait_ready(socket_, POLLIN, std::max(left, std::chrono::milliseconds{0}), cancel)))
+            return error(ErrorCode::Disconnected, "nobody connected to {} within {} ms", address_.text(),
+                         timeout.count());
+        sockaddr_storage peer{};
+        socklen_t length = sizeof peer;
+        const int raw = ::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC);
+        if (raw >= 0)
+            return SocketChannel::adopt(Fd::adopt(raw), peer_text(peer, length, address_));
+        // The connection may be gone again; a listening socket that was handed over may block.
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            return system_error(errno, fmt::format("accept on {}", address_.text()));
+    }
+}
+
+} // namespace godwit::migration

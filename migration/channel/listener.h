@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waits for the migration source to connect. One thread.
+#pragma once
+
+#include "migration/channel/address.h"
+#include "migration/channel/channel.h"
+#include "vmm/base/fd.h"
+
+namespace godwit::migration {
+
+class Listener {
+  public:
+    // fd: may be a listening socket or one that is connected already.
+    static Result<Listener> open(const Address& address);
+    Listener(Listener&&) noexcept = default;
+    Listener& operator=(Listener&&) = delete;
+    ~Listener();
+
+    // With the port that the kernel chose when 0 was asked for.
+    const Address& address() const { return address_; }
+    // One connection. After `timeout` the error is Disconnected.
+    Result<std::unique_ptr<Channel>> accept(std::chrono::milliseconds timeout, const Cancel* cancel);
+
+  private:
+    Listener(Fd socket, Address address) : socket_(std::move(socket)), address_(std::move(address)) {}
+    static Result<Listener> open_tcp(Address address);
+    static Result<Listener> open_unix(Address address);
+    static Result<Listener> open_fd(Address address);
+
+    Fd socket_;
+    Address address_;
+    bool connected_ = false; // the descriptor that was given is the connection itself
+};
+
+} // namespace godwit::migration
