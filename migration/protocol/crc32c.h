@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4): the SSE4.2 instruction in three interleaved lanes where the
+// CPU has it, tables elsewhere. Pure functions, any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace godwit::migration {
+
+// `seed` continues an earlier sum. The bytes may change while they are read (guest memory): the result is
+// then that of some mixture.
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
+
+// The two ways of crc32c(), for tests. Precondition of the first: crc32c_has_instruction().
+bool crc32c_has_instruction();
+std::uint32_t crc32c_by_instruction(std::span<const std::byte> bytes, std::uint32_t seed);
+std::uint32_t crc32c_by_table(std::span<const std::byte> bytes, std::uint32_t seed);
+
+} // namespace godwit::migration

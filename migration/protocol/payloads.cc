@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/protocol/payloads.h"
+
+#include "migration/printable.h"
+#include "migration/protocol/message.h"
+#include "migration/wire/format.h"
+
+#include <algorithm>
+#include <map>
+
+namespace godwit::migration {
+
+namespace {
+
+void put_text(ByteWriter& out, std::string_view text) {
+    out.le(static_cast<std::uint32_t>(text.size()));
+    out.append(text);
+}
+
+Result<std::string> get_text(ByteReader& in, std::size_t limit, std::string_view what) {
+    const auto length = TRY(in.le<std::uint32_t>());
+    if (length > limit)
+        return error(ErrorCode::Protocol, "{} of {} bytes, at most {} can be", what, length, limit);
+    const auto bytes = TRY(in.take(length));
+    return printable({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+void put_trace(ByteWriter& out, const std::vector<std::string>& trace) {
+    std::string text;
+    for (const std::string& step : trace) {
+        if (text.size() + step.size() + 1 > kMaxTraceBytes)
+            break; // a trace is for people; a cut one still helps
+        text += step;
+        text += '\n';
+    }
+    put_text(out, text);
+}
+
+Result<std::vector<std::string>> get_trace(ByteReader& in) {
+    const auto length = TRY(in.le<std::uint32_t>());
+    if (length > kMaxTraceBytes)
+        return error(ErrorCode::Protocol, "trace of {} bytes, at most {} can be", length, kMaxTraceBytes);
+    const auto bytes = TRY(in.take(length));
+    std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    std::vector<std::string> trace;
+    while (!text.empty() && trace.size() < kMaxTraceSteps) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        trace.push_back(printable(text.substr(0, end)));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return trace;
+}
+
+Status at_end(const ByteReader& in) {
+    if (!in.at_end())
+        return error(ErrorCode::Protocol, "{} bytes are left over", in.remaining());
+    return {};
+}
+
+Status get_id(ByteReader& in, MigrationId& id) {
+    std::ranges::copy(TRY(in.take(id.size())), id.begin());
+    return {};
+}
+
+void put_runs(ByteWriter& out, std::span<const PageRun> runs) {
+    out.le(static_cast<std::uint32_t>(runs.size()));
+    for (const PageRun& run : runs) {
+        out.le(run.offset.value);
+        out.le(run.pages);
+    }
+}
+
+Result<std::vector<PageRun>> get_runs(ByteReader& in, std::uint32_t limit, std::uint64_t ram_size) {
+    const auto count = TRY(in.le<std::uint32_t>());
+    if (count == 0 || count > limit)
+        return error(ErrorCode::Protocol, "{} runs of pages, 1 to {} can be", count, limit);
+    std::vector<PageRun> runs;
+    runs.reserve(count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        PageRun run;
+        run.offset.value = TRY(in.le<std::uint64_t>());
+        run.pages = TRY(in.le<std::uint32_t>());
+        const std::uint64_t bytes = std::uint64_t{run.pages} * kPageSize;
+        if (run.pages == 0 || run.offset.value % kPageSize != 0 || run.offset.value >= ram_size ||
+            bytes > ram_size - run.offset.value)
+            return error(ErrorCode::Protocol, "{} pages at {} are not pages of the {} bytes of RAM",
+                         run.pages, run.offset, ram_size);
+        runs.push_back(run);
+    }
+    return runs;
+}
+
+} // namespace
+
+Bytes encode(const Hello& hello) {
+    ByteWriter out;
+    out.le(hello.version);
+    out.le(hello.capabilities);
+    out.append(hello.id);
+    out.le(hello.ram_size);
+    out.le(static_cast<std::uint32_t>(hello.facts.size()));
+    for (const MachineFact& fact : hello.facts) {
+        put_text(out, fact.key);
+        put_text(out, fact.value);
+    }
+    return out.take();
+}
+
+Result<Hello> decode_hello(std::span<const std::byte> body) {
+    ByteReader in{body};
+    Hello hello;
+    hello.version = TRY(in.le<std::uint32_t>());
+    if (hello.version != kProtocolVersion)
+        return error(ErrorCode::Incompatible, "the peer speaks protocol version {}, {} is spoken here",
+                     hello.version, kProtocolVersion);
+    hello.capabilities = TRY(in.le<std::uint64_t>());
+    TRY(get_id(in, hello.id));
+    hello.ram_size = TRY(in.le<std::uint64_t>());
+    const auto count = TRY(in.le<std::uint32_t>());
+    if (count > kMaxFacts)
+        return error(ErrorCode::Protocol, "{} facts, at most {} can be", count, kMaxFacts);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        MachineFact fact;
+        fact.key = TRY(get_text(in, kMaxFactKey, "key of a fact"));
+        fact.value = TRY(get_text(in, kMaxFactValue, "value of a fact"));
+        hello.facts.push_back(std::move(fact));
+    }
+    TRY(at_end(in));
+    return hello;
+}
+
+std::vector<std::string> differences(const Hello& source, const Hello& destination) {
+    std::vector<std::string> found;
+    const auto compare = [&](std::string_view key, std::string_view here, std::string_view there) {
+        if (here != there)
+            found.push_back(
+                fmt::format("{} is {} at the source and {} at the destination", key, here, there));
+    };
+    compare("RAM size", std::to_string(source.ram_size), std::to_string(destination.ram_size));
+    std::map<std::string_view, std::string_view> left;
+    for (const MachineFact& fact : destination.facts)
+        left.emplace(fact.key, fact.value);
+    for (const MachineFact& fact : source.facts) {
+        const auto other = left.find(fact.key);
+        if (other == left.end()) {
+            found.push_back(
+                fmt::format("{} is {} at the source and absent at the destination", fact.key, fact.value));
+            continue;
+        }
+        compare(fact.key, fact.value, other->second);
+        left.erase(other);
+    }
+    for (const auto& [key, value] : left)
+        found.push_back(fmt::format("{} is absent at the source and {} at the destination", key, value));
+    return found;
+}
+
+Bytes encode_error(const Error& error) {
+    ByteWriter out;
+    out.le(static_cast<std::uint32_t>(error.code));
+    put_text(out, std::string_view{error.text}.substr(0, kMaxErrorText));
+    return out.take();
+}
+
+Error decode_error(std::span<const std::byte> body) {
+    ByteReader in{body};
+    auto code = in.le<std::uint32_t>();
+    if (!code.ok())
+        return std::move(code).error();
+    auto text = get_text(in, kMaxErrorText, "error text");
+    if (!text.ok())
+        return std::move(text).error();
+    // A code from a newer peer is still an error with a text; in doubt is only what we find ourselves.
+    const bool known = code.value() <= static_cast<std::uint32_t>(ErrorCode::NotConverging) &&
+                       ErrorCode{static_cast<int>(code.value())} != ErrorCode::InDoubt;
+    return {known ? ErrorCode{static_cast<int>(code.value())} : ErrorCode::Protocol, std::move(text).value()};
+}
+
+Bytes encode_ram(std::span<const PageRun> runs, std::span<const std::uint32_t> page_crcs) {
+    ByteWriter out;
+    put_runs(out, runs);
+    for (const std::uint32_t crc : page_crcs)
+        out.le(crc);
+    return out.take();
+}
+
+Result<RamBody> decode_ram(std::span<const std::byte> body, std::uint32_t data_length,
+                           std::uint64_t ram_size) {
+    ByteReader in{body};
+    RamBody ram;
+    ram.runs = TRY(get_runs(in, kPagesPerFrame, ram_size));
+    std::uint64_t pages = 0;
+    for (const PageRun& run : ram.runs)
+        pages += run.pages;
+    // The frame's data is bounded by kPagesPerFrame pages.
+    if (pages * kPageSize != data_length)
+        return error(ErrorCode::Protocol, "runs of {} pages with {} bytes of data", pages, data_length);
+    for (std::uint64_t i = 0; i < pages; ++i)
+        ram.page_crcs.push_back(TRY(in.le<std::uint32_t>()));
+    TRY(at_end(in));
+    return ram;
+}
+
+Bytes encode_zero(std::span<const PageRun> runs) {
+    ByteWriter out;
+    put_runs(out, runs);
+    return out.take();
+}
+
+Result<std::vector<PageRun>> decode_zero(std::span<const std::byte> body, std::uint64_t ram_size) {
+    ByteReader in{body};
+    auto runs = TRY(get_runs(in, kRangesPerFrame, ram_size));
+    TRY(at_end(in));
+    return runs;
+}
+
+Bytes encode(const Round& round) {
+    ByteWriter out;
+    out.le(round.number);
+    out.le(round.pages);
+    return out.take();
+}
+
+Result<Round> decode_round(std::span<const std::byte> body) {
+    ByteReader in{body};
+    Round round;
+    round.number = TRY(in.le<std::uint32_t>());
+    round.pages = TRY(in.le<std::uint64_t>());
+    TRY(at_end(in));
+    return round;
+}
+
+Bytes encode(const StateBody& state) {
+    ByteWriter out;
+    put_trace(out, state.trace);
+    out.append(state.stream);
+    return out.take();
+}
+
+Result<StateBody> decode_state(std::span<const std::byte> body) {
+    ByteReader in{body};
+    StateBody state;
+    state.trace = TRY(get_trace(in));
+    if (in.remaining() > wire::kMaxStateBytes)
+        return error(ErrorCode::Protocol, "device state of {} bytes, at most {} can be", in.remaining(),
+                     wire::kMaxStateBytes);
+    state.stream = TRY(in.take(in.remaining()));
+    return state;
+}
+
+Bytes encode(const Ready& ready) {
+    ByteWriter out;
+    out.le(static_cast<std::uint64_t>(ready.load.count()));
+    out.le(static_cast<std::uint64_t>(ready.apply.count()));
+    put_trace(out, ready.trace);
+    return out.take();
+}
+
+Result<Ready> decode_ready(std::span<const std::byte> body) {
+    ByteReader in{body};
+    Ready ready;
+    ready.load = std::chrono::microseconds{TRY(in.le<std::uint64_t>())};
+    ready.apply = std::chrono::microseconds{TRY(in.le<std::uint64_t>())};
+    ready.trace = TRY(get_trace(in));
+    TRY(at_end(in));
+    return ready;
+}
+
+Bytes encode(const Commit& commit) {
+    ByteWriter out;
+    out.append(commit.id);
+    out.le(static_cast<std::uint32_t>(commit.state));
+    return out.take();
+}
+
+Result<Commit> decode_commit(std::span<const std::byte> body) {
+    ByteReader in{body};
+    Commit commit;
+    TRY(get_id(in, commit.id));
+    const auto state = TRY(in.le<std::uint32_t>());
+    if (state > static_cast<std::uint32_t>(RunState::Paused))
+        return error(ErrorCode::Protocol, "run state {}", state);
+    commit.state = RunState{static_cast<int>(state)};
+    TRY(at_end(in));
+    return commit;
+}
+
+Bytes encode(const RunningBody& running) {
+    ByteWriter out;
+    out.append(running.id);
+    out.le(static_cast<std::uint64_t>(running.take_over.count()));
+    return out.take();
+}
+
+Result<RunningBody> decode_running(std::span<const std::byte> body) {
+    ByteReader in{body};
+    RunningBody running;
+    TRY(get_id(in, running.id));
+    running.take_over = std::chrono::microseconds{TRY(in.le<std::uint64_t>())};
+    TRY(at_end(in));
+    return running;
+}
+
+} // namespace godwit::migration

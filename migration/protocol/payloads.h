@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bodies of the messages, encoded and decoded. Decoding bounds every count and refuses bytes that are left.
+// Pure functions.
+#pragma once
+
+#include "migration/machine_port.h"
+#include "migration/run_state.h"
+#include "vmm/base/address.h"
+#include "vmm/base/result.h"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace godwit::migration {
+
+using Bytes = std::vector<std::byte>;
+using MigrationId = std::array<std::byte, 16>;
+
+inline constexpr std::uint32_t kMaxFacts = 4096;
+inline constexpr std::size_t kMaxFactKey = 255;
+inline constexpr std::size_t kMaxFactValue = 4096;
+inline constexpr std::size_t kMaxErrorText = 4096;
+inline constexpr std::uint32_t kMaxTraceSteps = 16384;
+inline constexpr std::size_t kMaxTraceBytes = std::size_t{1} << 20;
+
+// HELLO and its reply.
+struct Hello {
+    std::uint32_t version = 0;
+    std::uint64_t capabilities = 0; // none is defined yet; a peer's unknown ones are not used
+    MigrationId id{};               // random, of this attempt
+    std::uint64_t ram_size = 0;
+    std::vector<MachineFact> facts;
+};
+Bytes encode(const Hello& hello);
+Result<Hello> decode_hello(std::span<const std::byte> body);
+
+// Every difference, one per entry: "memory.size is 1 at the source and 2 at the destination". Empty when the
+// two fit.
+std::vector<std::string> differences(const Hello& source, const Hello& destination);
+
+// REFUSE, RELINQUISH and ERROR.
+Bytes encode_error(const Error& error);
+// The peer's error; one about the body when it cannot be read.
+Error decode_error(std::span<const std::byte> body);
+
+// A run of pages in RAM and RAM_ZERO.
+struct PageRun {
+    RamOffset offset;
+    std::uint32_t pages = 0;
+    bool operator==(const PageRun&) const = default;
+};
+// RAM: the runs, and a checksum for each page of the data that follows them.
+Bytes encode_ram(std::span<const PageRun> runs, std::span<const std::uint32_t> page_crcs);
+struct RamBody {
+    std::vector<PageRun> runs;
+    std::vector<std::uint32_t> page_crcs;
+};
+// Runs are aligned, not empty and inside of `ram_size`; their pages are as many as the data has.
+Result<RamBody> decode_ram(std::span<const std::byte> body, std::uint32_t data_length,
+                           std::uint64_t ram_size);
+Bytes encode_zero(std::span<const PageRun> runs);
+Result<std::vector<PageRun>> decode_zero(std::span<const std::byte> body, std::uint64_t ram_size);
+
+// ROUND_END, ROUND_ACK and FINAL_ROUND.
+struct Round {
+    std::uint32_t number = 0;
+    std::uint64_t pages = 0;
+    bool operator==(const Round&) const = default;
+};
+Bytes encode(const Round& round);
+Result<Round> decode_round(std::span<const std::byte> body);
+
+struct StateBody {
+    std::vector<std::string> trace; // how the source saved it
+    std::span<const std::byte> stream;
+};
+Bytes encode(const StateBody& state);
+// The stream is part of `body`.
+Result<StateBody> decode_state(std::span<const std::byte> body);
+
+struct Ready {
+    std::chrono::microseconds load{};
+    std::chrono::microseconds apply{};
+    std::vector<std::string> trace; // how the destination loaded it
+};
+Bytes encode(const Ready& ready);
+Result<Ready> decode_ready(std::span<const std::byte> body);
+
+struct Commit {
+    MigrationId id{};
+    RunState state = RunState::Paused;
+};
+Bytes encode(const Commit& commit);
+Result<Commit> decode_commit(std::span<const std::byte> body);
+
+struct RunningBody {
+    MigrationId id{};
+    std::chrono::microseconds take_over{};
+};
+Bytes encode(const RunningBody& running);
+Result<RunningBody> decode_running(std::span<const std::byte> body);
+
+} // namespace godwit::migration

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One side of the conversation: frames over a channel, each step taken through the side's transition table.
+// An ERROR of the peer comes out as our own error with the peer's code and text. One thread.
+#pragma once
+
+#include "migration/channel/channel.h"
+#include "migration/protocol/payloads.h"
+#include "migration/protocol/transitions.h"
+
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace godwit::migration {
+
+struct Frame {
+    Message type{};
+    Bytes body;
+    // Bytes of page data that follow in the channel; receive_data() takes them.
+    std::uint32_t data_length = 0;
+};
+
+// Frames without the tables: what both sides share.
+class FrameLink {
+  public:
+    explicit FrameLink(Channel& channel) : channel_(channel) {}
+
+    Status send(Message type, std::span<const std::byte> body, std::span<const iovec> data);
+    // Header and body; the length is bounded before anything is allocated.
+    Result<Frame> receive();
+    Status receive_data(std::span<const iovec> parts);
+    Channel& channel() { return channel_; }
+    // False when a frame was left in the middle: nothing that follows would be understood.
+    bool can_send() const { return can_send_; }
+
+  private:
+    Channel& channel_;
+    std::uint32_t sent_ = 0;
+    std::uint32_t received_ = 0;
+    std::uint32_t data_left_ = 0;
+    bool can_send_ = true;
+    std::vector<iovec> parts_;
+};
+
+template <class State>
+class Session {
+  public:
+    explicit Session(Channel& channel) : link_(channel) {}
+
+    State state() const { return state_; }
+    Channel& channel() { return link_.channel(); }
+
+    // On an error that the peer has explained meanwhile, its explanation is what comes back.
+    Status send(Message type, std::span<const std::byte> body = {}, std::span<const iovec> data = {});
+    // The next message, which the table must allow here.
+    Result<Frame> receive();
+    // The next message, which must be `wanted`.
+    Result<Bytes> expect(Message wanted);
+    Status receive_data(std::span<const iovec> parts) { return link_.receive_data(parts); }
+    // While sending for long: an error if the peer has given up meanwhile. Does not wait.
+    Status check_peer();
+
+    // Tells the peer why we give up; when it cannot be told within `limit`, it sees a closed connection.
+    void tell(const Error& reason, std::chrono::milliseconds limit, Message as = Message::Error);
+    // After tell(): waits, for a bounded time, until the peer has read the reason, and closes.
+    void farewell();
+    // The peer gave the reason itself: it need not be told.
+    bool peer_gave_up() const { return peer_gave_up_; }
+
+  private:
+    Status advance(Step step, Message type);
+    Error explained_by_peer(Error ours);
+
+    FrameLink link_;
+    State state_{}; // Connected
+    bool peer_gave_up_ = false;
+};
+
+extern template class Session<SourceState>;
+extern template class Session<DestinationState>;
+using SourceSession = Session<SourceState>;
+using DestinationSession = Session<DestinationState>;
+
+} // namespace godwit::migration
