@@ -30,6 +30,7 @@ class MachinePort {
 
     // In a fixed order. Compared by the hello: every difference is told at once, before a page moves.
     virtual std::vector<MachineFact> facts() = 0;
+    // Reads zero when a destination begins to receive.
     virtual GuestMemory& memory() = 0;
 
     // ---- source
@@ -48,7 +49,7 @@ class MachinePort {
     // Undoes pause() when `state` is Running; a guest that was paused before stays so.
     virtual Status resume(RunState state) = 0;
     // Lets go of what the destination must own before it can run (disk locks), and takes it back after a
-    // failure.
+    // failure. Taking back is tried again for a while when it fails: the destination may still let go.
     virtual Status release_resources() = 0;
     virtual Status reclaim_resources() = 0;
     // The destination runs the guest: this machine never runs it again.
@@ -65,7 +66,8 @@ class MachinePort {
     virtual Status discard_incoming() = 0;
     // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.
     virtual Status apply_incoming() = 0;
-    // Runs the guest, or leaves it paused, and announces it to the network.
+    // Runs the guest, or leaves it paused, and announces it to the network. An error means that the guest did
+    // not run at all: the source gets it back.
     virtual Status take_over(RunState state) = 0;
 };
 

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/destination.h"
+
+#include "migration/protocol/session.h"
+#include "migration/ram/receiver.h"
+#include "migration/stopwatch.h"
+#include "migration/wire/save_load.h"
+#include "vmm/base/log.h"
+
+namespace godwit::migration {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// The guest at the source may be paused and waits for its disks to be let go.
+constexpr auto kTellLimit = 200ms;
+
+// From the first page on until the guest is ours: whatever arrived is thrown away when it goes out of scope.
+class Incoming {
+  public:
+    explicit Incoming(MachinePort& port) : port_(&port) {}
+    Incoming(Incoming&& other) noexcept : port_(std::exchange(other.port_, nullptr)) {}
+    Incoming& operator=(Incoming&&) = delete;
+    ~Incoming() {
+        if (port_ == nullptr)
+            return;
+        for (StateSection* const section : port_->sections())
+            section->discard_load();
+        if (const auto discarded = port_->discard_incoming(); !discarded.ok())
+            log::error("what an aborted migration left could not be removed: {}", discarded.error().text);
+    }
+    void keep() { port_ = nullptr; }
+
+  private:
+    MachinePort* port_;
+};
+
+struct Context {
+    MachinePort& port;
+    DestinationSession& session;
+    Progress& progress;
+    Report& report;
+};
+
+// The phases, in order. Each step consumes a phase and gives the next one.
+
+struct Owned {
+    Context context;
+    MigrationId id;
+    Stopwatch downtime;
+
+    Status announce() &&;
+};
+
+struct Prepared {
+    Context context;
+    MigrationId id;
+    RunState state;
+    Incoming incoming;
+    Stopwatch downtime;
+
+    Result<Owned> take_over() &&;
+};
+
+struct RamComplete {
+    Context context;
+    MigrationId id;
+    Incoming incoming;
+    Stopwatch downtime;
+
+    Result<Prepared> load_state() &&;
+};
+
+struct Receiving {
+    Context context;
+    MigrationId id;
+    Incoming incoming;
+    RamReceiver receiver;
+    RoundReport before{}; // counters at the start of the round
+
+    // Until FINAL_ROUND, and until the end of that round.
+    Status live_rounds();
+    Result<RamComplete> final_round() &&;
+
+    Status pages(const Frame& frame, RamReceiver::Guest guest);
+    Result<RoundReport> end_of_round(const Frame& frame, Stopwatch& round);
+};
+
+Result<Receiving> greet(Context context) {
+    Stopwatch setup;
+    const Bytes body = TRY(context.session.expect(Message::Hello));
+    const Hello theirs = TRY(decode_hello(body));
+    MachinePort& port = context.port;
+    const Hello ours{kProtocolVersion, 0, theirs.id, port.memory().size(), port.facts()};
+    if (const auto found = differences(theirs, ours); !found.empty()) {
+        const Error refusal =
+            error(ErrorCode::Incompatible, "the machines differ: {}", fmt::join(found, "; "));
+        context.session.tell(refusal, kTellLimit, Message::Refuse);
+        return refusal;
+    }
+    TRY(context.session.send(Message::HelloReply, encode(ours)));
+    context.report.setup = setup.total();
+    context.progress.set_status(MigrationStatus::Active);
+    return Receiving{context, theirs.id, Incoming{port},
+                     RamReceiver{port.memory(), context.session, context.progress}};
+}
+
+Status Receiving::pages(const Frame& frame, RamReceiver::Guest guest) {
+    return frame.type == Message::Ram ? receiver.data(frame, guest) : receiver.zero(frame.body);
+}
+
+Result<RoundReport> Receiving::end_of_round(const Frame& frame, Stopwatch& round) {
+    const Round announced = TRY(decode_round(frame.body));
+    RoundReport report;
+    report.number = static_cast<std::uint32_t>(context.report.rounds.size() + 1);
+    report.zero_pages = receiver.zero_pages() - before.zero_pages;
+    report.pages = receiver.zero_pages() + receiver.data_pages() - before.pages;
+    report.bytes = context.session.channel().bytes_read() - before.bytes;
+    report.duration = round.lap();
+    before.zero_pages = receiver.zero_pages();
+    before.pages = receiver.zero_pages() + receiver.data_pages();
+    before.bytes = context.session.channel().bytes_read();
+    if (announced != Round{report.number, report.pages})
+        return error(ErrorCode::Protocol, "round {} of {} pages was sent, round {} of {} pages arrived",
+                     announced.number, announced.pages, report.number, report.pages);
+    if (report.number == 1 && report.pages < context.port.memory().page_count())
+        return error(ErrorCode::Protocol, "the first round had {} pages, RAM has {}", report.pages,
+                     context.port.memory().page_count());
+    return report;
+}
+
+Status Receiving::live_rounds() {
+    Stopwatch round;
+    for (;;) {
+        const Frame frame = TRY(context.session.receive());
+        if (frame.type == Message::FinalRound)
+            return {};
+        if (frame.type != Message::RoundEnd) {
+            TRY(pages(frame, RamReceiver::Guest::Runs));
+            continue;
+        }
+        // How many rounds there are is the source's choice; what is kept about them is bounded.
+        const RoundReport report = TRY(end_of_round(frame, round));
+        constexpr std::size_t kMaxRounds = 100'000;
+        if (context.report.rounds.size() == kMaxRounds)
+            return error(ErrorCode::Protocol, "more than {} rounds", kMaxRounds);
+        context.report.rounds.push_back(report);
+        context.progress.update([&](ProgressSnapshot& now) { now.dirty_sync_count = report.number; });
+        TRY(context.session.send(Message::RoundAck, encode(Round{report.number, report.pages})));
+    }
+}
+
+Result<RamComplete> Receiving::final_round() && {
+    context.progress.set_status(MigrationStatus::Device);
+    if (context.report.rounds.empty())
+        return error(ErrorCode::Protocol, "the last round came before the first");
+    Stopwatch downtime;
+    Stopwatch round;
+    for (;;) {
+        const Frame frame = TRY(context.session.receive());
+        if (frame.type == Message::RoundEnd) {
+            context.report.final_round = TRY(end_of_round(frame, round));
+            break;
+        }
+        TRY(pages(frame, RamReceiver::Guest::Paused));
+    }
+    TRY(receiver.check_complete());
+    context.report.data_pages = receiver.data_pages();
+    context.report.zero_pages = receiver.zero_pages();
+    context.report.repaired_pages = receiver.repaired_pages();
+    return RamComplete{context, id, std::move(incoming), downtime};
+}
+
+Result<Prepared> RamComplete::load_state() && {
+    const Bytes body = TRY(context.session.expect(Message::State));
+    Stopwatch watch;
+    const StateBody state = TRY(decode_state(body));
+    Report& report = context.report;
+    report.save_trace = state.trace;
+    report.state_bytes = state.stream.size();
+    OrderTrace trace;
+    const auto sections = context.port.sections();
+    const RunState run_state =
+        TRY_IN(wire::load_state(state.stream, sections, trace), "load the device state");
+    report.load = watch.lap();
+    TRY_IN(context.port.apply_incoming(), "apply the device state");
+    report.apply = watch.lap();
+    report.load_trace = trace.steps();
+    TRY(context.session.send(Message::Ready, encode(Ready{report.load, report.apply, report.load_trace})));
+    return Prepared{context, id, run_state, std::move(incoming), downtime};
+}
+
+Result<Owned> Prepared::take_over() && {
+    const Bytes body = TRY(context.session.expect(Message::Commit));
+    // The guest is ours: only a refusal that the source gets gives it back.
+    context.session.channel().set_cancel(nullptr);
+    const auto commit = decode_commit(body);
+    if (!commit.ok())
+        return commit.error();
+    if (commit.value().id != id || commit.value().state != state)
+        return error(ErrorCode::Protocol, "COMMIT is for another guest than the one that came");
+    Stopwatch watch;
+    TRY_IN(context.port.take_over(state), "take over the guest");
+    incoming.keep();
+    context.report.take_over = watch.total();
+    context.report.state = state;
+    return Owned{context, id, downtime};
+}
+
+Status Owned::announce() && {
+    context.report.downtime = downtime.total();
+    // The guest runs, whether the source hears of it or not.
+    const auto sent =
+        context.session.send(Message::Running, encode(RunningBody{id, context.report.take_over}));
+    if (!sent.ok())
+        log::warning("the guest runs here, but the source could not be told: {}", sent.error().text);
+    return {};
+}
+
+Status run(Context context) {
+    Receiving receiving = TRY(greet(context));
+    TRY(receiving.live_rounds());
+    RamComplete complete = TRY(std::move(receiving).final_round());
+    Prepared prepared = TRY(std::move(complete).load_state());
+    Owned owned = TRY(std::move(prepared).take_over());
+    return std::move(owned).announce();
+}
+
+} // namespace
+
+Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOptions& options,
+                       Progress& progress, const Cancel* cancel) {
+    Stopwatch total;
+    progress.begin(port.memory().size());
+    channel.set_timeout(options.timeout);
+    channel.set_cancel(cancel);
+    Report report;
+    DestinationSession session{channel};
+    auto outcome = run({port, session, progress, report});
+    if (outcome.ok()) {
+        channel.close();
+        report.total = total.total();
+        report.bytes = channel.bytes_read();
+        progress.update([&](ProgressSnapshot& now) {
+            now.downtime = std::chrono::duration_cast<std::chrono::milliseconds>(report.downtime);
+            now.ram_remaining = 0;
+        });
+        progress.finish(MigrationStatus::Completed, std::nullopt);
+        return report;
+    }
+    // By now everything is thrown away and the disks are let go: the source may take its guest back.
+    const Error reason = std::move(outcome).error();
+    session.tell(reason, kTellLimit,
+                 session.state() == DestinationState::Committed ? Message::Relinquish : Message::Error);
+    session.farewell();
+    progress.finish(
+        reason.code == ErrorCode::Cancelled ? MigrationStatus::Cancelled : MigrationStatus::Failed, reason);
+    return reason;
+}
+
+} // namespace godwit::migration

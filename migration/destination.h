@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The side that gets the guest. README.md has the sequence. Threads: receive() runs on a thread of its own;
+// Progress and Cancel are the way in and out for the others.
+#pragma once
+
+#include "migration/channel/channel.h"
+#include "migration/machine_port.h"
+#include "migration/progress.h"
+#include "migration/report.h"
+
+namespace godwit::migration {
+
+struct DestinationOptions {
+    // Without any progress of the peer, in every phase.
+    std::chrono::milliseconds timeout = kDefaultTimeout;
+};
+
+// On success the guest is ours: it runs, or is paused if it was before. On an error it did not run here and
+// never will in this attempt; the machine is empty again and can receive anew. `cancel` may be null; it has
+// no effect after COMMIT.
+Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOptions& options,
+                       Progress& progress, const Cancel* cancel);
+
+} // namespace godwit::migration

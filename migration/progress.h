@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How far a migration is, for whoever asks (query-migrate): the names are QEMU's where the meaning agrees.
+// The migration's thread writes, any thread reads.
+#pragma once
+
+#include "vmm/base/address.h"
+#include "vmm/base/result.h"
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace godwit::migration {
+
+// QEMU's MigrationStatus (qapi/migration.json), and one that QEMU does not know.
+enum class MigrationStatus {
+    None,
+    Setup,  // connected, comparing the machines
+    Active, // RAM moves, the guest runs
+    Device, // the guest is paused: the last round, the device state
+    Completed,
+    Failed,
+    Cancelled,
+    InDoubt, // COMMIT was sent and nothing came back: the guest stays paused
+};
+std::string_view to_string(MigrationStatus status);
+
+struct ProgressSnapshot {
+    MigrationStatus status = MigrationStatus::None;
+    std::optional<Error> error; // of Failed, Cancelled and InDoubt
+
+    // ram:
+    std::uint64_t ram_total = 0;        // bytes
+    std::uint64_t ram_transferred = 0;  // bytes in the channel
+    std::uint64_t ram_remaining = 0;    // bytes of pages that this round still has to send or to get
+    std::uint64_t duplicate = 0;        // zero pages
+    std::uint64_t normal = 0;           // pages with data
+    double mbps = 0;                    // 10^6 bits a second, in the last round or so far in the first
+    std::uint64_t dirty_sync_count = 0; // rounds
+    std::uint64_t dirty_pages_rate = 0; // pages a second
+    std::uint64_t page_size = kPageSize;
+
+    std::chrono::milliseconds expected_downtime{0};
+    std::optional<std::chrono::milliseconds> downtime; // known when completed
+    std::chrono::milliseconds setup_time{0};
+    std::chrono::milliseconds total_time{0}; // so far, or of the whole migration once it is over
+};
+
+class Progress {
+  public:
+    ProgressSnapshot snapshot() const;
+
+    // For the migration's thread.
+    void begin(std::uint64_t ram_total);
+    void set_status(MigrationStatus status);
+    void finish(MigrationStatus status, std::optional<Error> error);
+    // Runs `change` on the values under the lock.
+    template <class Change>
+    void update(Change&& change) {
+        const std::lock_guard lock{mutex_};
+        change(now_);
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    mutable std::mutex mutex_;
+    ProgressSnapshot now_;
+    Clock::time_point begun_{};
+    bool running_ = false;
+};
+
+} // namespace godwit::migration

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a finished migration was: plain numbers, the same struct on both sides. Values that a side cannot know
+// are zero there.
+#pragma once
+
+#include "migration/run_state.h"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace godwit::migration {
+
+using Duration = std::chrono::microseconds;
+
+struct RoundReport {
+    std::uint32_t number = 0; // from 1
+    std::uint64_t pages = 0;  // sent or received, zero pages included
+    std::uint64_t zero_pages = 0;
+    std::uint64_t bytes = 0; // in the channel
+    Duration duration{};
+    // Of the source, after the round:
+    double bytes_per_second = 0;
+    std::uint64_t dirty_pages = 0; // written by the guest meanwhile
+    double dirty_pages_per_second = 0;
+    Duration expected_downtime{};
+};
+
+struct Report {
+    RunState state = RunState::Paused; // of the guest, on both sides of the move
+
+    Duration setup{};                // connection in hand to RAM moving
+    std::vector<RoundReport> rounds; // while the guest ran; at least one
+    RoundReport final_round;         // while it was paused
+
+    // The parts of the downtime, in order. Source:
+    Duration pause{};
+    Duration save{};
+    Duration send{};  // the device state
+    Duration ready{}; // waiting for READY
+    Duration commit_to_running{};
+    // Destination, inside of the source's `ready` and `commit_to_running`:
+    Duration load{};
+    Duration apply{};
+    Duration take_over{};
+
+    Duration downtime{};   // source: pause called to RUNNING received; destination: FINAL_ROUND to running
+    Duration fixed_cost{}; // of the downtime, what did not depend on RAM: a forecast for the next migration
+    Duration total{};
+
+    std::uint64_t bytes = 0; // in the channel, everything
+    std::uint64_t data_pages = 0;
+    std::uint64_t zero_pages = 0;
+    std::uint64_t state_bytes = 0;
+    // Destination: pages that the guest wrote to while they were on their way, and that came again.
+    std::uint64_t repaired_pages = 0;
+    // The forecast had stopped to get better when the guest was paused.
+    bool stalled = false;
+
+    std::vector<std::string> save_trace;
+    std::vector<std::string> load_trace;
+};
+
+} // namespace godwit::migration

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The side that has the guest: sends it over one channel and hands it over. README.md has the sequence.
+// Threads: migrate() runs on a thread of its own; Progress and Cancel are the way in and out for the others.
+#pragma once
+
+#include "migration/channel/channel.h"
+#include "migration/machine_port.h"
+#include "migration/policy.h"
+#include "migration/progress.h"
+#include "migration/report.h"
+
+namespace godwit::migration {
+
+struct SourceOptions {
+    PolicyOptions policy;
+    // Without any progress of the peer, in every phase.
+    std::chrono::milliseconds timeout = kDefaultTimeout;
+    // After a failure the destination may need a moment to let go of disks.
+    std::chrono::milliseconds reclaim_timeout{5'000};
+};
+
+// On success the guest belongs to the destination and port.handed_over() was called. On an error the guest
+// does here what it did before, with two exceptions that the error tells: ErrorCode::InDoubt (COMMIT was sent
+// and nothing came back; the guest is paused), and resources that could not be taken back (it is paused too).
+// `cancel` may be null; it has no effect after COMMIT.
+Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions& options, Progress& progress,
+                       const Cancel* cancel);
+
+} // namespace godwit::migration

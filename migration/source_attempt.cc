@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/source_attempt.h"
+
+#include "vmm/base/log.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace godwit::migration {
+
+using namespace std::chrono_literals;
+
+Status SourceAttempt::start_dirty_log() {
+    logging_ = true; // also when it fails half-way
+    return port_.start_dirty_log();
+}
+
+Status SourceAttempt::pause() {
+    state_before_ = port_.run_state();
+    paused_ = true; // also when it fails half-way
+    return port_.pause();
+}
+
+Status SourceAttempt::release_resources() {
+    released_ = true; // also when it fails half-way
+    return port_.release_resources();
+}
+
+void SourceAttempt::finish() {
+    if (std::exchange(logging_, false))
+        if (const auto stopped = port_.stop_dirty_log(); !stopped.ok())
+            log::debug("the dirty log of the guest that left: {}", stopped.error().text);
+}
+
+Status SourceAttempt::reclaim() {
+    const auto until = std::chrono::steady_clock::now() + options_.reclaim_timeout;
+    for (auto wait = 1ms;; wait = std::min(wait * 2, 100ms)) {
+        auto reclaimed = port_.reclaim_resources();
+        if (reclaimed.ok() || std::chrono::steady_clock::now() + wait > until)
+            return reclaimed;
+        std::this_thread::sleep_for(wait);
+    }
+}
+
+Status SourceAttempt::roll_back() {
+    if (given_away_)
+        return {};
+    Status outcome;
+    if (std::exchange(released_, false))
+        outcome = reclaim();
+    // A guest whose disks another host may be writing to must not run.
+    if (std::exchange(paused_, false) && outcome.ok())
+        outcome = port_.resume(state_before_);
+    if (std::exchange(logging_, false))
+        if (const auto stopped = port_.stop_dirty_log(); !stopped.ok())
+            log::warning("the dirty log could not be stopped: {}", stopped.error().text);
+    return outcome;
+}
+
+} // namespace godwit::migration

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a source's attempt holds while it lasts, and how it is undone. Its destructor leaves a guest that does
+// what it did before, unless the guest was given away. One thread.
+#pragma once
+
+#include "migration/protocol/session.h"
+#include "migration/source.h"
+
+#include <string>
+
+namespace godwit::migration {
+
+class SourceAttempt {
+  public:
+    SourceAttempt(MachinePort& port, Channel& channel, const SourceOptions& options, Progress& progress)
+        : port_(port), session_(channel), options_(options), progress_(progress) {}
+    ~SourceAttempt() { (void)roll_back(); }
+    SourceAttempt(const SourceAttempt&) = delete;
+    SourceAttempt& operator=(const SourceAttempt&) = delete;
+
+    MachinePort& port() { return port_; }
+    SourceSession& session() { return session_; }
+    const SourceOptions& options() const { return options_; }
+    Progress& progress() { return progress_; }
+    Report& report() { return report_; }
+
+    Status start_dirty_log();
+    // Remembers what the guest did.
+    Status pause();
+    Status release_resources();
+    RunState state_before() const { return state_before_; }
+
+    // The guest may be running elsewhere from now on: nothing is undone any more...
+    void give_away() { given_away_ = true; }
+    // ...unless the destination is known not to have it.
+    void take_back() { given_away_ = false; }
+    bool given_away() const { return given_away_; }
+    // The dirty log of a guest that is gone.
+    void finish();
+
+    // Undoes what was done, in reverse; the error says why the guest could not be set going again.
+    Status roll_back();
+
+  private:
+    Status reclaim();
+
+    MachinePort& port_;
+    SourceSession session_;
+    const SourceOptions& options_;
+    Progress& progress_;
+    Report report_;
+    RunState state_before_ = RunState::Paused;
+    bool logging_ = false;
+    bool paused_ = false;
+    bool released_ = false;
+    bool given_away_ = false;
+};
+
+} // namespace godwit::migration

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A machine in memory for the tests of the migration: guest RAM with a thread that writes to it, three
+// sections, and a disk lock that two such machines compete for. It notices when both run.
+#pragma once
+
+#include "migration/machine_port.h"
+#include "migration/wire/test_sections.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <functional>
+#include <mutex>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+namespace godwit::migration::test {
+
+// What the two machines share: one guest, one disk.
+struct World {
+    std::atomic<int> running{0};
+    std::atomic<bool> ran_twice{false};
+    std::atomic<const void*> disk_owner{nullptr};
+};
+
+class TestPort : public MachinePort {
+  public:
+    TestPort(World& world, std::uint64_t ram_size)
+        : world_(world), memory_(std::move(GuestMemory::create(ram_size, std::uint64_t{3} << 30)).value()) {
+        fact_list = {{"machine.type", "microvm"}, {"cpu.model", "host"}};
+    }
+    ~TestPort() override {
+        if (guest_runs_)
+            stop_guest();
+    }
+
+    // The guest starts here: its RAM has some data and many zero pages, and it owns its disk.
+    void boot(RunState state) {
+        std::minstd_rand random{1};
+        for (std::uint64_t page = 0; page < memory_->page_count(); ++page)
+            if (page % 3 == 0)
+                write_page(page, static_cast<std::uint32_t>(random()));
+        timer.state = {11, 22};
+        device.state = sample_device();
+        world_.disk_owner = this;
+        if (state == RunState::Running)
+            start_guest();
+    }
+
+    // Writes one word of a page as the guest would.
+    void write_page(std::uint64_t page, std::uint32_t value) {
+        (void)memory_->write(Gpa{page * kPageSize + value % 1000 * 4}, value | 1);
+    }
+    bool runs() const { return guest_runs_; }
+    bool owns_disk() const { return world_.disk_owner == this; }
+    std::vector<std::string> calls() const {
+        const std::lock_guard lock{mutex_};
+        return calls_;
+    }
+    bool called(std::string_view name) const { return std::ranges::count(calls(), name) != 0; }
+
+    // What the tests change.
+    std::vector<MachineFact> fact_list;
+    bool writes_memory = true;      // the running guest
+    std::string fails;              // the name of the call that fails
+    std::function<void()> on_pause; // before the guest stops
+    TestSection<TimerState> timer;
+    TestSection<DeviceState> device{{}, "0000:00:01.0/"};
+
+    // ---- MachinePort
+
+    std::vector<MachineFact> facts() override { return fact_list; }
+    GuestMemory& memory() override { return *memory_; }
+
+    Status start_dirty_log() override {
+        memory_->dirty().start();
+        return call("start_dirty_log");
+    }
+    Status harvest_dirty(std::span<std::uint64_t> words) override {
+        memory_->dirty().harvest_into(words);
+        return {};
+    }
+    Status stop_dirty_log() override {
+        memory_->dirty().stop();
+        return call("stop_dirty_log");
+    }
+    RunState run_state() override { return guest_runs_ ? RunState::Running : RunState::Paused; }
+    Status pause() override {
+        if (on_pause)
+            on_pause();
+        if (guest_runs_)
+            stop_guest();
+        return call("pause");
+    }
+    Status resume(RunState state) override {
+        if (state == RunState::Running)
+            start_guest();
+        return call("resume");
+    }
+    Status release_resources() override {
+        const void* self = this;
+        world_.disk_owner.compare_exchange_strong(self, nullptr);
+        return call("release_resources");
+    }
+    Status reclaim_resources() override {
+        TRY(lock_disk());
+        return call("reclaim_resources");
+    }
+    void handed_over() override { (void)call("handed_over"); }
+    std::vector<StateSection*> sections() override { return {&timer, &device}; }
+
+    Status discard_incoming() override {
+        const void* self = this;
+        world_.disk_owner.compare_exchange_strong(self, nullptr);
+        TRY(memory_->discard_all());
+        return call("discard_incoming");
+    }
+    Status apply_incoming() override {
+        for (StateSection* const section : sections())
+            TRY(section->commit_load());
+        TRY(lock_disk());
+        return call("apply_incoming");
+    }
+    Status take_over(RunState state) override {
+        TRY(call("take_over"));
+        if (state == RunState::Running) {
+            writes_memory = false; // so that the two RAMs can be compared
+            start_guest();
+        }
+        return {};
+    }
+
+  private:
+    Status call(std::string_view name) {
+        const std::lock_guard lock{mutex_};
+        calls_.emplace_back(name);
+        if (name == fails)
+            return error(ErrorCode::System, "{} fails", name);
+        return {};
+    }
+    Status lock_disk() {
+        const void* nobody = nullptr;
+        if (!world_.disk_owner.compare_exchange_strong(nobody, this) && nobody != this)
+            return error(ErrorCode::NoDevice, "the disk is locked");
+        return {};
+    }
+    void start_guest() {
+        guest_runs_ = true;
+        if (world_.running.fetch_add(1) != 0)
+            world_.ran_twice = true;
+        guest_ = std::jthread{[this](const std::stop_token& stop) {
+            std::minstd_rand random{7};
+            while (!stop.stop_requested()) {
+                if (writes_memory)
+                    write_page(random() % memory_->page_count(), static_cast<std::uint32_t>(random()));
+                std::this_thread::sleep_for(std::chrono::microseconds{50});
+            }
+        }};
+    }
+    void stop_guest() {
+        guest_ = {};
+        world_.running.fetch_sub(1);
+        guest_runs_ = false;
+    }
+
+    World& world_;
+    std::unique_ptr<GuestMemory> memory_;
+    std::atomic<bool> guest_runs_{false};
+    mutable std::mutex mutex_;
+    std::vector<std::string> calls_;
+    std::jthread guest_; // last: its thread uses the members above
+};
+
+inline bool same_ram(TestPort& a, TestPort& b) {
+    return a.memory().size() == b.memory().size() &&
+           std::memcmp(a.memory().host(RamOffset{0}), b.memory().host(RamOffset{0}), a.memory().size()) == 0;
+}
+inline bool ram_is_zero(TestPort& port) {
+    const std::span bytes{port.memory().host(RamOffset{0}), port.memory().size()};
+    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+}
+
+} // namespace godwit::migration::test
