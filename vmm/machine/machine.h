@@ -88,9 +88,6 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     const MachineConfig& config() const { return config_; }
     kvm::VcpuSet& vcpus() { return *vcpus_; }
     Loop& loop() { return loop_; }
-    // Waits for what the serial line still has to say.
-    Status flush_serial();
-
     // Disk locks: the owner of the guest has them.
     Status lock_disks();
     void unlock_disks();

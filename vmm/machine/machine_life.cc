@@ -40,7 +40,8 @@ Machine::~Machine() {
         }
     });
     if (serial_ != nullptr) {
-        if (const Status status = flush_serial(); !status.ok())
+        // What the guest said last is still on its way to the console.
+        if (const Status status = serial_->flush(kSerialPatience); !status.ok())
             log::warning("{}", status.error().text);
     }
     vcpus_.reset();
@@ -148,10 +149,6 @@ Status Machine::start_devices() {
 
 void Machine::press_power_button() {
     ged_->press_power_button();
-}
-
-Status Machine::flush_serial() {
-    return serial_->flush(kSerialPatience);
 }
 
 Status Machine::lock_disks() {

@@ -46,9 +46,7 @@ Status save_stream(Machine& machine, const std::string& path) {
     migration::wire::FdSink sink{TRY(open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600))};
     const auto state = machine.running() ? migration::RunState::Running : migration::RunState::Paused;
     TRY(machine.hold(Machine::Hold::Migration));
-    Status written = machine.flush_serial();
-    if (written.ok())
-        written = write_stream(machine, sink, state);
+    Status written = write_stream(machine, sink, state);
     TRY(machine.release(Machine::Hold::Migration));
     return written;
 }
