@@ -95,7 +95,7 @@ class Qemu(Vmm):
     unlimited = {"max_bandwidth": 1 << 40}
 
     def start(self, folder, cmdline, memory, receiver=False, tag="a"):
-        argv = [QEMU, "-M", BOARD, "-accel", "kvm", "-cpu", "host", "-m", memory, "-smp", "1", "-nodefaults",
+        argv = [QEMU, "-M", BOARD, "-accel", "kvm", "-cpu", "host,-arch-capabilities", "-m", memory, "-smp", "1", "-nodefaults",
                 "-no-user-config", "-display", "none", "-serial", "stdio", "-kernel", vm.GUEST, "-append", cmdline,
                 "-qmp", f"unix:{folder}/{tag}.sock,server=on,wait=off"]
         if receiver:

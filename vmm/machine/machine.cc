@@ -65,7 +65,7 @@ Status Machine::build_chipset() {
     TRY(ports_.map(board::kSerialPorts.base, board::kSerialPorts.size, *serial_));
 
     ged_irq_ = TRY(vm_->irqs().line(board::kGedGsi));
-    ged_ = std::make_unique<Ged>(*ged_irq_, *this);
+    ged_ = std::make_unique<Ged>(*ged_irq_, static_cast<Ged::Events&>(*this));
     TRY(mmio_.map(board::kGedEvents.base, board::kGedEvents.size, ged_->event_registers()));
     TRY(mmio_.map(board::kGedRegisters.base, board::kGedRegisters.size, ged_->sleep_registers()));
 
