@@ -146,6 +146,7 @@ class EchoDevice final : public virtio::Device {
     void queue_notified(std::uint16_t queue) override {
         ++kicks;
         virtio::Chain chain;
+        bool used = false;
         for (;;) {
             auto popped = queues[queue]->pop(chain);
             if (!popped.ok())
@@ -154,8 +155,10 @@ class EchoDevice final : public virtio::Device {
                 break;
             if (auto pushed = queues[queue]->push({chain.head, 0}); !pushed.ok())
                 return host->device_broken(pushed.error());
+            used = true;
         }
-        host->queue_used(queue);
+        if (used)
+            host->queue_used(queue);
     }
     Status stop() override {
         queues.clear();
