@@ -12,7 +12,6 @@ namespace godwit::virtio {
 
 namespace {
 
-constexpr std::chrono::seconds kDrainLimit{30};
 constexpr std::uint32_t kPciMassStorage = 0x010000; // PCI class code: mass storage, SCSI, as QEMU's device
 
 constexpr std::uint64_t kFeatures = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_GEOMETRY) |
@@ -43,7 +42,7 @@ Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
                                                       .sectors = image_.sectors(),
                                                       .readonly = image_.readonly(),
                                                       .serial = options.serial},
-      publication_(loop.timer([this] { publish(); })) {
+      drain_limit_(options.drain_limit), publication_(loop.timer([this] { publish(); })) {
     traits_.device_id = kDeviceBlock;
     traits_.record = "virtio-blk";
     traits_.state_version = 2;
@@ -57,7 +56,7 @@ Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
 }
 
 Blk::~Blk() {
-    if (in_flight_.empty() || loop_.drain(in_flight_, kDrainLimit).ok())
+    if (in_flight_.empty() || loop_.drain(in_flight_, drain_limit_).ok())
         return;
     // The kernel still has these; they must outlive it.
     log::error("{}: {} requests did not end", traits_.id, in_flight_.inside());
@@ -128,6 +127,7 @@ Status Blk::start(const Activation& activation) {
         queue.done.reserve(ring->size());
     }
     accepting_ = true;
+    stop_failed_ = false;
     for (std::uint16_t i = 0; i < queues_.size(); ++i)
         queue_notified(i);
     return {};
@@ -178,6 +178,8 @@ void Blk::request_finished(BlkRequest& request) {
         publication_armed_ = true;
         publication_->arm(std::chrono::nanoseconds{0});
     }
+    if (stop_failed_ && in_flight_.empty())
+        host_->drained(); // may stop() and publish
 }
 
 void Blk::publish() {
@@ -205,7 +207,11 @@ void Blk::host_failed(const Error& what) {
 
 Status Blk::stop() {
     accepting_ = false;
-    TRY(loop_.drain(in_flight_, kDrainLimit));
+    stop_failed_ = false;
+    if (auto drained = loop_.drain(in_flight_, drain_limit_); !drained.ok()) {
+        stop_failed_ = true;
+        return drained;
+    }
     publication_->disarm();
     publish();
     for (Queue& queue : queues_)

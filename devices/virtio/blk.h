@@ -12,6 +12,7 @@
 #include "vmm/base/log.h"
 #include "vmm/loop/loop.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ struct BlkOptions {
     std::string serial;           // what GET_ID answers, up to 20 bytes
     std::uint16_t num_queues = 1; // VIRTIO_BLK_F_MQ is offered from 2 on
     std::uint16_t queue_size = 256;
+    std::chrono::seconds drain_limit{30}; // how long stop() waits for the host's disk
 };
 
 class Blk final : public Device, private BlkRequestOwner {
@@ -45,7 +47,6 @@ class Blk final : public Device, private BlkRequestOwner {
 
     Status start(const Activation& activation) override;
     void queue_notified(std::uint16_t queue) override;
-    // Waits up to 30 s for the host's disk.
     Status stop() override;
     void reset() override;
 
@@ -80,9 +81,11 @@ class Blk final : public Device, private BlkRequestOwner {
 
     DeviceHost* host_ = nullptr;
     bool accepting_ = false; // started, and not broken
+    bool stop_failed_ = false;
     std::vector<Queue> queues_;
     std::vector<std::unique_ptr<BlkRequest>> requests_;
     Gate in_flight_;
+    const std::chrono::seconds drain_limit_;
     std::unique_ptr<Timer> publication_; // fires at the end of the turn in which something finished
     bool publication_armed_ = false;
 

@@ -49,9 +49,10 @@ void Core::set_driver_features(std::uint64_t features) {
 
 void Core::set_status(std::uint8_t status) {
     if (status == 0) {
-        reset_device();
+        reset_pending_ = !reset_device();
         return;
     }
+    reset_pending_ = false; // the driver no longer waits for it
     auto wanted = static_cast<std::uint8_t>(status_ | (status & kDriverBits));
     if ((wanted & ~status_ & FEATURES_OK) != 0)
         wanted = accept_features(wanted);
@@ -205,6 +206,11 @@ void Core::device_broken(const Error& what) {
     }
 }
 
+void Core::drained() {
+    if (reset_pending_)
+        reset_pending_ = !reset_device();
+}
+
 // ---- start and stop
 
 bool Core::may_start() const {
@@ -277,6 +283,7 @@ Status Core::pause() {
     paused_ = true;
     check_rings();
     TRY_IN(stop_device(), name());
+    drained();
     return {};
 }
 

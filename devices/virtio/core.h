@@ -124,6 +124,7 @@ class Core final : public StateSection, private DeviceHost {
     void queue_used(std::uint16_t queue) override;
     void config_changed() override;
     void device_broken(const Error& what) override;
+    void drained() override;
 
     std::string_view name() const { return traits().id; }
     bool may_start() const;
@@ -160,8 +161,9 @@ class Core final : public StateSection, private DeviceHost {
     bool broken_ = false;
     bool disabled_ = false;
     bool paused_ = false;
-    bool started_ = false; // the device must be stopped before anything else may touch its queues
-    bool running_ = false; // started, and neither broken nor being stopped
+    bool reset_pending_ = false; // the driver asked for a reset, and the device did not drain in time
+    bool started_ = false;       // the device must be stopped before anything else may touch its queues
+    bool running_ = false;       // started, and neither broken nor being stopped
 
     std::vector<QueueSetup> queues_;
     std::vector<std::uint16_t> last_avail_;              // while stopped

@@ -44,6 +44,9 @@ class DeviceHost {
     // The driver did something from which the device cannot recover: sets DEVICE_NEEDS_RESET (section 2.1.1),
     // stops the queues, logs `what` at a limited rate. The machine lives.
     virtual void device_broken(const Error& what) = 0;
+    // After a stop() that failed: what was in flight has ended. A reset that had to wait is done now, within
+    // this call.
+    virtual void drained() {}
 };
 
 // The queues of a started device, indexed as in its section of the specification; a null pointer is a queue
@@ -69,7 +72,8 @@ class Device {
     virtual Status start(const Activation& activation) = 0;
     virtual void queue_notified(std::uint16_t queue) = 0;
     // Takes no new buffer from a queue, waits for what is in flight and returns all of it. Idempotent.
-    // Afterwards the device touches neither queues nor guest memory. An error says what did not end.
+    // Afterwards the device touches neither queues nor guest memory. An error says what did not end; then
+    // stop() can be called again, or start() with the same queues, to go on.
     virtual Status stop() = 0;
     // Back to the state after creation. Precondition: stopped.
     virtual void reset() = 0;
