@@ -223,3 +223,23 @@ TEST_CASE_METHOD(BlkFixture, "blk and an image that became shorter", "[blk]") {
     CHECK(used.len == 0);
     CHECK_FALSE(core->broken());
 }
+
+TEST_CASE_METHOD(BlkFixture, "blk asks again for the rest of a short transfer", "[blk]") {
+    const Bytes whole = TestImage::read(8, 4096);
+    REQUIRE(::truncate(path.c_str(), 10 * kSectorSize) == 0);
+    request(VIRTIO_BLK_T_IN, 8)
+        .writable(kData, 700)
+        .writable(Gpa{kData.value + 700}, 1000)
+        .writable(Gpa{kData.value + 1700}, 2396)
+        .writable(kStatus, 1)
+        .offer();
+    kick();
+    // Runs after the first part was read, before the rest is asked for.
+    loop->post([&] {
+        const Fd fd = must(open_file(path, O_WRONLY));
+        REQUIRE(::pwrite(fd.get(), whole.data(), whole.size(), 8 * kSectorSize) == 4096);
+    });
+    CHECK(wait().len == 4097);
+    CHECK(status() == VIRTIO_BLK_S_OK);
+    CHECK(guest(kData, 4096) == whole);
+}
