@@ -49,8 +49,9 @@ class Scene:
         self.network = network.Network(taps)
         return self.network
 
-    def options(self, memory="128M", cpus=1, disk=None, readonly=False, tap=None):
-        options = ["--memory", memory, "--cpus", str(cpus), "--serial", "stdio"]
+    def options(self, memory="128M", cpus=1, disk=None, readonly=False, tap=None,
+                serial="stdio"):
+        options = ["--memory", memory, "--cpus", str(cpus), "--serial", serial]
         suffix = "" if self.transport == "pci" else f",transport={self.transport}"
         if disk:
             options += ["--disk", f"path={disk},readonly={'on' if readonly else 'off'}{suffix}"]

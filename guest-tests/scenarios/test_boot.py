@@ -86,9 +86,9 @@ def test_quit_ends_the_process(plain_scene):
     assert not guest.control.exists()
 
 
-def test_serial_to_file_and_socket(plain_scene):
+def test_serial_to_file(plain_scene):
     log = plain_scene.path / "serial.log"
-    guest = plain_scene.run("prog=hello", extra=["--serial", f"file={log}"])
+    guest = plain_scene.run("prog=hello", serial=f"file={log}")
     guest.expect_exit(0)
     assert "GT exit status=0" in log.read_text()
     assert not guest.stdout()
