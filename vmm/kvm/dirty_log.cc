@@ -63,6 +63,14 @@ Status DirtyLog::harvest_into(std::span<std::uint64_t> words) {
     return {};
 }
 
+Status DirtyLog::take_into(std::span<std::uint64_t> words) {
+    std::vector<std::uint64_t> found(word_count());
+    TRY(harvest_into(found));
+    TRY(clear(0, found));
+    std::ranges::transform(words, found, words.begin(), std::bit_or<>{});
+    return {};
+}
+
 Status DirtyLog::clear(std::uint64_t first_word, std::span<const std::uint64_t> words) {
     // Without manual protection the harvest has cleared them.
     if (!vm_.dirty_log_clears_by_hand())

@@ -37,6 +37,8 @@ class DirtyLog {
     std::uint64_t word_count() const;
     // ORs into `words`, word_count() of them.
     Status harvest_into(std::span<std::uint64_t> words);
+    // The same, and clears what it found: reported once, however often it is asked for.
+    Status take_into(std::span<std::uint64_t> words);
     // The pages whose bits are set in `words`, which stand for those from word `first_word` on, are logged
     // anew from here. Bits beyond the RAM are ignored.
     Status clear(std::uint64_t first_word, std::span<const std::uint64_t> words);

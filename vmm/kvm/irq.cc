@@ -12,6 +12,7 @@ namespace {
 // PCI 3.0 section 6.8.1 with Intel SDM volume 3, section 11.11.1: interrupt messages go to 0xfeexxxxx.
 constexpr std::uint64_t kMessageAddressBase = 0xfee00000;
 constexpr std::uint64_t kMessageAddressMask = ~std::uint64_t{0xfffff};
+constexpr std::uint64_t kMaskedEntry = 0x10000; // Intel 82093AA, section 3.2.4
 
 } // namespace
 
@@ -80,6 +81,18 @@ Status IrqChip::mask_pic() const {
         chip.chip.pic.imr = 0xff;
         TRY(KVM_CONTROL(vm_fd_, KVM_SET_IRQCHIP, &chip));
     }
+    return {};
+}
+
+Status IrqChip::reset() {
+    kvm_irqchip chip{};
+    chip.chip_id = KVM_IRQCHIP_IOAPIC;
+    TRY(KVM_CONTROL(vm_fd_, KVM_GET_IRQCHIP, &chip));
+    kvm_ioapic_state& ioapic = chip.chip.ioapic;
+    ioapic.id = ioapic.ioregsel = ioapic.irr = 0;
+    for (auto& entry : ioapic.redirtbl)
+        entry.bits = kMaskedEntry;
+    TRY(KVM_CONTROL(vm_fd_, KVM_SET_IRQCHIP, &chip));
     return {};
 }
 

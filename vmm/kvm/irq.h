@@ -39,6 +39,9 @@ class IrqChip final : public InterruptController {
     // hand an irqfd's interrupt to a worker. State is read after it.
     Status settle();
 
+    // The IOAPIC as it was made. Call while the vCPUs are paused.
+    Status reset();
+
   private:
     class Line;
     class Vector;

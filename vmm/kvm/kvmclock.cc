@@ -11,7 +11,7 @@ Status KvmClock::freeze() {
         return {};
     kvm_clock_data data{};
     TRY(KVM_CONTROL(vm_fd_, KVM_GET_CLOCK, &data));
-    frozen_ = Value{data.clock, (data.flags & KVM_CLOCK_TSC_STABLE) != 0};
+    frozen_ = data.clock;
     return {};
 }
 
@@ -19,7 +19,7 @@ Status KvmClock::thaw() {
     if (!frozen_.has_value())
         return {};
     kvm_clock_data data{};
-    data.clock = frozen_->ns;
+    data.clock = *frozen_;
     TRY(KVM_CONTROL(vm_fd_, KVM_SET_CLOCK, &data));
     frozen_.reset();
     return {};

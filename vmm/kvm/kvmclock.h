@@ -21,18 +21,14 @@ class KvmClock {
     // Goes on from the kept value.
     Status thaw();
 
-    // While frozen.
-    struct Value {
-        std::uint64_t ns = 0;
-        bool reliable = false; // it was computed from a stable TSC: the guest cannot have seen a later time
-    };
-    const std::optional<Value>& frozen() const { return frozen_; }
+    // While frozen, in ns.
+    const std::optional<std::uint64_t>& frozen() const { return frozen_; }
     // What thaw() will go on from: the value that came with the guest.
-    void set_frozen(Value value) { frozen_ = value; }
+    void set_frozen(std::uint64_t ns) { frozen_ = ns; }
 
   private:
     int vm_fd_;
-    std::optional<Value> frozen_;
+    std::optional<std::uint64_t> frozen_;
 };
 
 } // namespace godwit::kvm

@@ -17,6 +17,14 @@ constexpr std::uint64_t kMcgCtlPresent = 1 << 8;
 constexpr std::uint64_t kMcgRecoveryPresent = 1 << 24;
 constexpr std::uint64_t kMceBankCount = 10;
 
+// KVM itself scales only beyond this (tsc_tolerance_ppm): two hosts of one kind rarely measure the same rate.
+constexpr std::uint64_t kTscTolerancePpm = 250;
+
+bool same_rate(std::uint32_t a, std::uint32_t b) {
+    const std::uint64_t difference = a > b ? a - b : b - a;
+    return difference * 1'000'000 <= b * kTscTolerancePpm;
+}
+
 } // namespace
 
 std::string_view to_string(StopReason reason) {
@@ -44,7 +52,8 @@ Result<std::unique_ptr<Vcpu>> Vcpu::create(Vm& vm, CpuidPlace place, const Cpuid
 Status Vcpu::set_up(const CpuidTable& shared) {
     shared_ = TRY(Mapping::of_file(fd_, vm_.kvm().run_size(), PROT_READ | PROT_WRITE, true));
     run_ = reinterpret_cast<kvm_run*>(shared_.data());
-    place_.tsc_khz = static_cast<std::uint32_t>(TRY(KVM_CONTROL(fd_.get(), KVM_GET_TSC_KHZ)));
+    host_tsc_khz_ = static_cast<std::uint32_t>(TRY(KVM_CONTROL(fd_.get(), KVM_GET_TSC_KHZ)));
+    place_.tsc_khz = host_tsc_khz_;
 
     cpuid_ = cpuid_for(shared, place_);
     Counted<kvm_cpuid2, kvm_cpuid_entry2> list{cpuid_.size()};
@@ -71,6 +80,26 @@ Status Vcpu::set_up_machine_check() {
     TRY(KVM_CONTROL(vm_.kvm().fd(), KVM_X86_GET_MCE_CAP_SUPPORTED, &supported));
     std::uint64_t capabilities = (supported & (kMcgCtlPresent | kMcgRecoveryPresent)) | kMceBankCount;
     TRY(KVM_CONTROL(fd_.get(), KVM_X86_SETUP_MCE, &capabilities));
+    return {};
+}
+
+bool Vcpu::can_adopt_tsc_khz(std::uint32_t khz) const {
+    return same_rate(khz, host_tsc_khz_) || vm_.kvm().extension(KVM_CAP_TSC_CONTROL) != 0;
+}
+
+Status Vcpu::adopt_tsc_khz(std::uint32_t khz) {
+    if (!can_adopt_tsc_khz(khz))
+        return error(ErrorCode::Incompatible,
+                     "the guest's TSC runs at {} kHz, this host's at {} kHz, and it cannot be scaled", khz,
+                     host_tsc_khz_);
+    if (!same_rate(khz, host_tsc_khz_)) {
+        TRY(KVM_CONTROL(fd_.get(), KVM_SET_TSC_KHZ, khz));
+        if (const int rate = TRY(KVM_CONTROL(fd_.get(), KVM_GET_TSC_KHZ));
+            static_cast<std::uint32_t>(rate) != khz)
+            return error(ErrorCode::Incompatible, "KVM runs the guest's TSC at {} kHz instead of {}", rate,
+                         khz);
+    }
+    place_.tsc_khz = khz;
     return {};
 }
 

@@ -55,8 +55,13 @@ class Vcpu {
     std::uint32_t index() const { return place_.vcpu; }
     int fd() const { return fd_.get(); }
     Vm& vm() const { return vm_; }
-    // Rate of the guest's TSC.
+    // Rate of the guest's TSC as the guest believes it: the host's, or what it had on the host where it
+    // started.
     std::uint32_t tsc_khz() const { return place_.tsc_khz; }
+    // Takes over a guest that believes in another rate. Scales the TSC when the difference is more than
+    // measuring gives; Incompatible when this host cannot.
+    Status adopt_tsc_khz(std::uint32_t khz);
+    bool can_adopt_tsc_khz(std::uint32_t khz) const;
     // What CPUID tells this vCPU.
     const CpuidTable& cpuid() const { return cpuid_; }
     // The MSRs that this vCPU has, and the values they had at creation.
@@ -92,6 +97,7 @@ class Vcpu {
     VcpuBuses buses_;
     VcpuEvents& events_;
     Fd fd_;
+    std::uint32_t host_tsc_khz_ = 0;
     Mapping shared_;
     kvm_run* run_ = nullptr;
     bool io_pending_ = false; // vCPU thread: the last exit is not complete

@@ -5,6 +5,7 @@
 #include "vmm/kvm/ioctl.h"
 #include "vmm/kvm/kick.h"
 #include "vmm/kvm/kvm_api.h"
+#include "vmm/kvm/state/power_on.h"
 
 #include <cassert>
 #include <system_error>
@@ -14,6 +15,9 @@ namespace godwit::kvm {
 namespace {
 thread_local bool t_is_vcpu_thread = false;
 } // namespace
+
+VcpuSet::Worker::Worker() = default;
+VcpuSet::Worker::~Worker() = default;
 
 Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& config) {
     const std::uint32_t maximum = std::min(kMaximumVcpus, vm.kvm().maximum_vcpus());
@@ -25,6 +29,7 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& co
     for (std::uint32_t i = 0; i < config.count; ++i) {
         auto worker = std::make_unique<Worker>();
         worker->vcpu = TRY(Vcpu::create(vm, {i, config.count}, config.cpuid, config.buses, config.events));
+        worker->power_on = TRY(capture_power_on(*worker->vcpu));
         set->workers_.push_back(std::move(worker));
     }
     for (const auto& worker : set->workers_) {
@@ -89,6 +94,17 @@ void VcpuSet::restart(std::uint32_t index) {
     const std::lock_guard lock{mutex_};
     assert(pauses_ != 0);
     workers_[index]->stopped = false;
+}
+
+Status VcpuSet::reset() {
+    const std::lock_guard lock{mutex_};
+    assert(pauses_ != 0);
+    for (const auto& worker : workers_) {
+        TRY_IN(apply_power_on(*worker->vcpu, *worker->power_on),
+               fmt::format("reset of vCPU {}", worker->vcpu->index()));
+        worker->stopped = false;
+    }
+    return {};
 }
 
 void VcpuSet::freeze_locked() {

@@ -30,6 +30,8 @@
 
 namespace godwit::kvm {
 
+struct PowerOnState; // state/power_on.h
+
 struct VcpuSetConfig {
     std::uint32_t count = 1; // 1 to kMaximumVcpus
     const CpuidTable& cpuid; // make_cpuid_template()
@@ -63,6 +65,10 @@ class VcpuSet {
     // paused, after its state has been set anew.
     void restart(std::uint32_t index);
 
+    // Every vCPU as it was made, waiting to be booted again; those that had stopped may run. The TSC and the
+    // guest's clocks go on. Call while paused.
+    Status reset();
+
     // Asserts that pause() is not called there.
     void set_loop_thread(std::thread::id loop) { loop_thread_ = loop; }
 
@@ -71,7 +77,10 @@ class VcpuSet {
 
   private:
     struct Worker {
+        Worker();
+        ~Worker();
         std::unique_ptr<Vcpu> vcpu;
+        std::unique_ptr<PowerOnState> power_on;
         bool stopped = false; // under mutex_: it has reported
         std::thread thread;
     };
