@@ -20,10 +20,10 @@ Result<Fd> Fd::duplicate() const {
     return Fd::adopt(copy);
 }
 
-Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
+Result<Fd> open_file(const std::string& path, int flags, unsigned mode, ErrorCode code) {
     const int raw = ::open(path.c_str(), flags | O_CLOEXEC, mode);
     if (raw < 0)
-        return system_error(errno, fmt::format("open '{}'", path));
+        return Error{code, system_error(errno, fmt::format("open '{}'", path)).text};
     return Fd::adopt(raw);
 }
 

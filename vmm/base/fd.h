@@ -33,8 +33,9 @@ class Fd {
     int raw_ = -1;
 };
 
-// open(2) with O_CLOEXEC; the error names the path.
-Result<Fd> open_file(const std::string& path, int flags, unsigned mode = 0);
+// open(2) with O_CLOEXEC; the error names the path. `code` is what a failure means to the caller's user.
+Result<Fd> open_file(const std::string& path, int flags, unsigned mode = 0,
+                     ErrorCode code = ErrorCode::System);
 
 // An eventfd used as a doorbell or an interrupt: non-blocking, close-on-exec.
 class EventFd {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -54,6 +55,12 @@ int main(int argc, char** argv) {
                               cli::add_migrate(program),   cli::add_status(program),
                               cli::add_pause(program),     cli::add_resume(program),
                               cli::add_powerdown(program), cli::add_quit(program)};
+    // CLI11 would only say that a subcommand is missing.
+    if (argc > 1 && argv[1][0] != '-' &&
+        std::none_of(commands.begin(), commands.end(), [&](const auto& c) { return c.app->check_name(argv[1]); })) {
+        fmt::print(stderr, "godwit: unknown subcommand '{}'; `godwit --help` lists them\n", argv[1]);
+        return static_cast<int>(ExitStatus::Usage);
+    }
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& fault) { // CLI11's interface; nothing of ours throws

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // godwit migrate: starts a migration, shows how it goes, and ends with its outcome.
+#include "migration/channel/address.h"
 #include "vmm/cli/commands.h"
 #include "vmm/control/client.h"
 #include "vmm/machine/config/key_values.h"
@@ -86,6 +87,7 @@ struct Options {
 };
 
 Status migrate(const Options& options) {
+    TRY(migration::Address::parse(options.address));
     Json parameters = Json::object();
     if (!options.downtime_limit.empty())
         parameters["downtime-limit"] =

@@ -27,7 +27,7 @@ void copy_nonzero(std::span<const std::byte> bytes, const GuestWriteSlice& targe
 
 Result<Image> Image::open(const std::string& path) {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
-    Fd file = TRY(open_file(path, O_RDONLY | O_NONBLOCK));
+    Fd file = TRY(open_file(path, O_RDONLY | O_NONBLOCK, 0, ErrorCode::InvalidInput));
     struct stat status {};
     if (::fstat(file.get(), &status) != 0)
         return system_error(errno, fmt::format("stat '{}'", path));
