@@ -36,12 +36,9 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
              config.command_line});
     }
     TRY(machine->build_core());
-    TRY(loop.call([&]() -> Status {
-        TRY(machine->build_chipset());
-        return machine->build_units();
-    }));
+    TRY(loop.call([&] { return machine->build_chipset(); }));
+    TRY(loop.call([&] { return machine->build_units(); }));
     machine->list_sections();
-    TRY(machine->remember_reset_state());
     return machine;
 }
 
@@ -92,16 +89,13 @@ void Machine::list_sections() {
         sections_.push_back(section.get());
         owned_sections_.push_back(std::move(section));
     };
-    own(kvm::make_timer_section(vcpus_->clock()));
+    own(kvm::make_timer_section(*vcpus_));
     for (std::uint32_t i = 0; i < vcpus_->size(); ++i) {
-        for (auto& section : kvm::make_cpu_sections(*vcpus_, i)) {
-            reset_sections_.push_back(section.get());
+        for (auto& section : kvm::make_cpu_sections(*vcpus_, i))
             own(std::move(section));
-        }
     }
     own(kvm::make_ioapic_section(*vm_));
-    reset_sections_.push_back(sections_.back());
-    own(kvm::make_kvmclock_section(vcpus_->kvmclock()));
+    own(kvm::make_kvmclock_section(*vcpus_));
     own(std::make_unique<GedSection>(*ged_));
     for (StateSection* const section : pci_host_->sections())
         own(std::make_unique<LoopSection>(loop_, *section));

@@ -99,7 +99,6 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     Status build_chipset();
     Status build_units();
     void list_sections();
-    Status remember_reset_state();
 
     Status stop_devices();
     Status start_devices();
@@ -140,8 +139,6 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     std::unique_ptr<kvm::VcpuSet> vcpus_; // its threads use everything above
     std::vector<std::unique_ptr<StateSection>> owned_sections_;
     std::vector<StateSection*> sections_;
-    std::vector<StateSection*> reset_sections_;
-    std::vector<std::byte> reset_state_;
 };
 
 } // namespace godwit

@@ -3,7 +3,6 @@
 // Boot, hold and release, reset, and the end of a machine.
 #include "vmm/machine/machine.h"
 
-#include "migration/wire/save_load.h"
 #include "vmm/base/log.h"
 #include "vmm/kvm/boot_state.h"
 #include "vmm/machine/acpi/acpi.h"
@@ -68,26 +67,14 @@ Status Machine::boot() {
     return set_entry(vcpus_->at(0), loaded.entry);
 }
 
-// vCPUs and interrupt controllers go back to what they were after creation by loading the state saved then.
-Status Machine::remember_reset_state() {
-    OrderTrace trace;
-    reset_state_ = TRY(migration::wire::save_state(reset_sections_, migration::RunState::Running, trace,
-                                                   migration::wire::Description::Leave));
-    return {};
-}
-
 Status Machine::reset() {
     const std::lock_guard lock{life_};
     for (StateSection* const section : sections_)
         section->discard_load();
     loop_.call([&] { reset_devices(); });
     TRY(memory_->discard_all());
-    OrderTrace trace;
-    TRY(migration::wire::load_state(reset_state_, reset_sections_, trace));
-    for (StateSection* const section : reset_sections_)
-        TRY(section->commit_load());
-    for (std::uint32_t i = 0; i < vcpus_->size(); ++i)
-        vcpus_->restart(i);
+    TRY(vm_->irqs().reset());
+    TRY(vcpus_->reset());
     stopped_by_guest_ = false;
     return {};
 }
