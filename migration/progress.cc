@@ -30,7 +30,7 @@ void Progress::begin(std::uint64_t ram_total) {
 void Progress::set_status(MigrationStatus status) {
     const std::lock_guard lock{mutex_};
     now_.status = status;
-    if (status == MigrationStatus::Active)
+    if (running_ && status == MigrationStatus::Active)
         now_.setup_time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_);
 }
 
@@ -38,7 +38,8 @@ void Progress::finish(MigrationStatus status, std::optional<Error> error) {
     const std::lock_guard lock{mutex_};
     now_.status = status;
     now_.error = std::move(error);
-    now_.total_time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_);
+    if (running_) // it may fail before it began
+        now_.total_time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_);
     running_ = false;
 }
 
