@@ -74,6 +74,16 @@ def test_guest_echoes_udp(scene):
     guest.finish()
 
 
+def test_a_tap_in_use_is_refused(scene):
+    scene.with_network()
+    first = scene.run(f"prog=net net.ip={network.GUEST}", tap="tap0")
+    first.wait_line(r"^GT ready")
+    second = scene.run("prog=hello", name="second", tap="tap0")
+    second.expect_exit(3)
+    assert "tap0" in second.stderr() and "use" in second.stderr()
+    first.finish()
+
+
 def test_all_programs_at_once(scene, guest_tools):
     wire = scene.with_network()
     image = scene.disk()

@@ -37,6 +37,7 @@ class Process:
         self.argv = argv
         self.lines = []
         self.stderr_lines = []
+        self.raw = b""  # standard output as it came
         self._news = threading.Condition()
         self._open_streams = 2
         self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -47,6 +48,8 @@ class Process:
         for raw in stream:
             line = Line(time.monotonic(), raw.decode(errors="replace").rstrip("\r\n"))
             with self._news:
+                if into is self.lines:
+                    self.raw += raw
                 into.append(line)
                 self._news.notify_all()
         with self._news:
