@@ -15,30 +15,27 @@ namespace {
 
 class TimerSection final : public StructSection<TimerState> {
   public:
-    explicit TimerSection(VcpuSet& vcpus) : vcpus_(vcpus) {}
+    explicit TimerSection(VirtualClock& clock) : clock_(clock) {}
 
   protected:
     Result<TimerState> capture() override {
-        const std::int64_t now = vcpus_.clock().now_ns();
-        // QEMU counts ticks of the TSC beside the clock; under KVM nobody asks for them.
-        const auto ms = static_cast<std::uint64_t>(now / 1'000'000);
-        const auto rest = static_cast<std::uint64_t>(now % 1'000'000);
-        const std::uint64_t khz = vcpus_.at(0).tsc_khz();
-        const std::uint64_t ticks = ms * khz + rest * khz / 1'000'000;
-        return TimerState{static_cast<std::int64_t>(ticks), now};
+        // QEMU counts ticks of the TSC beside the clock; under KVM nobody asks for them, so they are
+        // nanoseconds too.
+        const std::int64_t now = clock_.now_ns();
+        return TimerState{now, now};
     }
     Status apply(const TimerState& state) override {
-        vcpus_.clock().set_ns(state.cpu_clock_offset);
+        clock_.set_ns(state.cpu_clock_offset);
         return {};
     }
 
   private:
-    VcpuSet& vcpus_;
+    VirtualClock& clock_;
 };
 
 class KvmClockSection final : public StructSection<KvmClockState> {
   public:
-    explicit KvmClockSection(VcpuSet& vcpus) : clock_(vcpus.kvmclock()) {}
+    explicit KvmClockSection(KvmClock& clock) : clock_(clock) {}
 
   protected:
     Result<KvmClockState> capture() override {
@@ -104,11 +101,11 @@ static_assert(KVM_IOAPIC_NUM_PINS == kIoApicPins);
 
 } // namespace
 
-std::unique_ptr<StateSection> make_timer_section(VcpuSet& vcpus) {
-    return std::make_unique<TimerSection>(vcpus);
+std::unique_ptr<StateSection> make_timer_section(VirtualClock& clock) {
+    return std::make_unique<TimerSection>(clock);
 }
-std::unique_ptr<StateSection> make_kvmclock_section(VcpuSet& vcpus) {
-    return std::make_unique<KvmClockSection>(vcpus);
+std::unique_ptr<StateSection> make_kvmclock_section(KvmClock& clock) {
+    return std::make_unique<KvmClockSection>(clock);
 }
 std::unique_ptr<StateSection> make_ioapic_section(Vm& vm) {
     return std::make_unique<IoApicSection>(vm);

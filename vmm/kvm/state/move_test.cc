@@ -16,12 +16,12 @@ namespace {
 
 Sections all_sections(TestGuest& guest) {
     Sections sections;
-    sections.push_back(make_timer_section(*guest.vcpus));
+    sections.push_back(make_timer_section(guest.vcpus->clock()));
     for (std::uint32_t i = 0; i < guest.vcpus->size(); ++i)
         for (auto& section : make_cpu_sections(*guest.vcpus, i))
             sections.push_back(std::move(section));
     sections.push_back(make_ioapic_section(*guest.vm));
-    sections.push_back(make_kvmclock_section(*guest.vcpus));
+    sections.push_back(make_kvmclock_section(guest.vcpus->kvmclock()));
     return sections;
 }
 

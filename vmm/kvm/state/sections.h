@@ -19,13 +19,13 @@ namespace godwit::kvm {
 
 using Sections = std::vector<std::unique_ptr<StateSection>>;
 
-// The set must outlive the sections.
-std::unique_ptr<StateSection> make_timer_section(VcpuSet& vcpus);
+// What is given must outlive the sections.
+std::unique_ptr<StateSection> make_timer_section(VirtualClock& clock);
 // Those of one vCPU. The last two are needed only when they have something to say; a stream for a QEMU leaves
 // out every section whose name starts with kPrivatePrefix.
 Sections make_cpu_sections(VcpuSet& vcpus, std::uint32_t index);
 std::unique_ptr<StateSection> make_ioapic_section(Vm& vm);
-std::unique_ptr<StateSection> make_kvmclock_section(VcpuSet& vcpus);
+std::unique_ptr<StateSection> make_kvmclock_section(KvmClock& clock);
 
 inline constexpr std::string_view kPrivatePrefix = "godwit-";
 
