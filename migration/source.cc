@@ -15,8 +15,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The guest may be paused when the peer is told why we give up: it must not wait for that.
-constexpr auto kTellLimit = 30ms;
+// How long telling the peer why we give up may take. A guest that is paused waits for it.
+constexpr auto kTellLimit = 500ms;
+constexpr auto kTellLimitPaused = 30ms;
 
 // The phases, in order. Each step consumes a phase and gives the next one: COMMIT cannot come before READY.
 
@@ -291,7 +292,7 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
         channel.close();
     } else {
         // First the destination lets go of the disks, then the guest gets them back.
-        attempt.session().tell(reason, kTellLimit);
+        attempt.session().tell(reason, attempt.is_paused() ? kTellLimitPaused : kTellLimit);
         if (const auto undone = attempt.roll_back(); !undone.ok())
             reason.text += fmt::format("; the guest stays paused here: {}", undone.error().text);
         attempt.session().farewell();

@@ -28,6 +28,7 @@ class SourceAttempt {
     Status start_dirty_log();
     // Remembers what the guest did.
     Status pause();
+    bool is_paused() const { return paused_; }
     Status release_resources();
     RunState state_before() const { return state_before_; }
 

@@ -185,6 +185,8 @@ TEST_CASE("a suspect page is settled by a good copy or by zeros, and only by tho
     }
     REQUIRE(sides.receiver.check_complete().ok());
     REQUIRE(sides.receiver.repaired_pages() == 1);
+    REQUIRE(send(9, crc(9) ^ 3).ok()); // and can become suspect again
+    REQUIRE_FALSE(sides.receiver.check_complete().ok());
 }
 
 TEST_CASE("nothing that arrives counts as written by the machine", "[ram]") {
