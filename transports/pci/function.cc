@@ -15,7 +15,7 @@ constexpr bool overlap(std::uint32_t offset, std::size_t length, std::uint32_t a
 } // namespace
 
 Function::Function(PciHost& host, std::string name, const ConfigSpace::Identity& identity)
-    : host_(host), name_(std::move(name)), config_(identity),
+    : host_(host), name_(std::move(name)), has_intx_(identity.interrupt_pin != 0), config_(identity),
       bars_(config_, host.bus(), host.windows(), host.loop()) {}
 
 Function::~Function() {
@@ -70,7 +70,7 @@ void Function::reset() {
 }
 
 void Function::set_intx(bool asserted) {
-    if (!has_intx() || asserted == intx_asserted_)
+    if (!has_intx_ || asserted == intx_asserted_)
         return;
     intx_asserted_ = asserted;
     show_intx_status();
@@ -110,7 +110,7 @@ Status Function::load_record(StateReader& reader) {
         std::uint32_t state = 0;
         const std::string field = fmt::format("irq_state[{}]", pin);
         TRY(reader.value(field, state));
-        if (state > (pin == 0 && has_intx() ? 1 : 0))
+        if (state > (pin == 0 && has_intx_ ? 1 : 0))
             return reader.within(corrupt("{} is {}, which this function's pins cannot be", field, state));
         if (pin == 0)
             loaded.intx_asserted = state != 0;

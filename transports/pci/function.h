@@ -88,10 +88,10 @@ class Function {
 
     void bars_changed();
     void show_intx_status();
-    bool has_intx() const { return config_.get<std::uint8_t>(PCI_INTERRUPT_PIN) != 0; }
 
     PciHost& host_;
     std::string name_;
+    const bool has_intx_; // of the identity: what a loaded state shows in the register drives nothing
     std::uint8_t slot_ = 0;
     bool plugged_ = false;
     ConfigSpace config_;

@@ -331,6 +331,7 @@ TEST_CASE("hostile values are named", "[pci]") {
     }
     SECTION("an interrupt that the device has no reason for is dropped") {
         bytes[kIrqAt + 3] = std::byte{1};
+        bytes[kConfigAt + PCI_INTERRUPT_PIN] = GENERATE(std::byte{0}, std::byte{1}, std::byte{0xff});
         REQUIRE(target.parse(bytes).ok());
         target.commit();
         CHECK_FALSE(target.board.interrupts.level(13));
