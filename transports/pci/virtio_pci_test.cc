@@ -265,6 +265,19 @@ TEST_CASE("a reset by the driver forgets queues, vectors and selectors", "[pci]"
     CHECK((f.driver.config_read<std::uint16_t>(kMsixCap + PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_ENABLE) != 0);
 }
 
+TEST_CASE("a message that pends does not outlive the device's reset", "[pci]") {
+    Fixture f;
+    f.run(true);
+    const int before = f.triggers(0);
+    f.board.write(f.driver.msix_at() + PCI_MSIX_ENTRY_VECTOR_CTRL, PCI_MSIX_ENTRY_CTRL_MASKBIT);
+    f.board.on_loop([&] { f.plugged.device->host->config_changed(); });
+    CHECK(f.board.read<std::uint32_t>(f.driver.msix_at() + Msix::kPendingOffset) == 1);
+    f.driver.set_status(0);
+    CHECK(f.board.read<std::uint32_t>(f.driver.msix_at() + Msix::kPendingOffset) == 0);
+    f.board.write(f.driver.msix_at() + PCI_MSIX_ENTRY_VECTOR_CTRL, std::uint32_t{0});
+    CHECK(f.triggers(0) == before);
+}
+
 TEST_CASE("one queue can be reset and set up again", "[pci]") {
     Fixture f;
     f.run(true);
