@@ -178,6 +178,20 @@ TEST_CASE("an instruction that KVM cannot emulate ends the guest with one line",
     REQUIRE(text.find('\n') == std::string::npos);
 }
 
+TEST_CASE("guests are offered only what the state stream carries", "[kvm]") {
+    TestGuest guest{kCount};
+    const auto reg = [&](std::uint32_t leaf, std::uint32_t index, std::uint32_t CpuidEntry::*at) {
+        const CpuidEntry* const entry = find_leaf(guest.vcpus->at(0).cpuid(), leaf, index);
+        return entry == nullptr ? 0 : entry->*at;
+    };
+    REQUIRE((reg(1, 0, &CpuidEntry::ecx) & (1u << 5)) == 0);          // VMX
+    REQUIRE((reg(0x80000001, 0, &CpuidEntry::ecx) & (1u << 2)) == 0); // SVM
+    REQUIRE(reg(0xa, 0, &CpuidEntry::eax) == 0);                      // performance counters
+    REQUIRE((reg(0xd, 0, &CpuidEntry::eax) & ~kCarriedXsaveComponents) == 0);
+    REQUIRE((reg(1, 0, &CpuidEntry::ecx) & (1u << 24)) != 0); // TSC deadline
+    REQUIRE(reg(0x40000010, 0, &CpuidEntry::eax) == guest.vcpus->at(0).tsc_khz());
+}
+
 TEST_CASE("application processors wait, and can be paused while they do", "[kvm]") {
     TestGuest guest{kCount, 4};
     guest.vcpus->resume();
