@@ -89,13 +89,13 @@ void Machine::list_sections() {
         sections_.push_back(section.get());
         owned_sections_.push_back(std::move(section));
     };
-    own(kvm::make_timer_section(*vcpus_));
+    own(kvm::make_timer_section(vcpus_->clock()));
     for (std::uint32_t i = 0; i < vcpus_->size(); ++i) {
         for (auto& section : kvm::make_cpu_sections(*vcpus_, i))
             own(std::move(section));
     }
     own(kvm::make_ioapic_section(*vm_));
-    own(kvm::make_kvmclock_section(*vcpus_));
+    own(kvm::make_kvmclock_section(vcpus_->kvmclock()));
     own(std::make_unique<GedSection>(*ged_));
     for (StateSection* const section : pci_host_->sections())
         own(std::make_unique<LoopSection>(loop_, *section));

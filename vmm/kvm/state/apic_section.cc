@@ -73,9 +73,10 @@ kvm_lapic_state to_lapic(const ApicState& s, const kvm_lapic_state& lapic, std::
     put(out, kDivide, s.divide_conf);
     const std::uint32_t current = decode_timer(s, now_ns);
     put(out, kCurrentCount, current);
-    // KVM fires a one-shot timer that is at its end once more when it is loaded. Without an initial count it
-    // stays silent, as it was; the guest's next write of the count starts it.
-    put(out, kInitialCount, current == 0 ? 0 : s.initial_count);
+    // KVM fires a one-shot timer that is at its end when it is loaded. That is wanted: one that ran out while
+    // the vCPU was parked is pending inside KVM, where no ioctl shows it, and looks the same as one that was
+    // delivered long ago. A timer interrupt too many is harmless, one too few leaves the guest halted.
+    put(out, kInitialCount, s.initial_count);
     return out;
 }
 
