@@ -52,8 +52,9 @@ def test_over_a_unix_socket(scene):
 def test_while_memory_is_written(scene, tcp_address, rate):
     destination = scene.receive(address=tcp_address, cpus=2)
     source = scene.run(f"prog=mem,heartbeat mem.size=48M mem.rate={rate} heartbeat.mode=line", cpus=2)
-    source.wait_line(r"^GT ready")
+    source.wait_line(r"^GT heartbeat n=")
     migrate(source, destination)
+    destination.wait_line(r"^GT heartbeat n=")
     destination.finish()
     assert destination.report("mem")["errors"] == "0"
     assert_heartbeat_never_broke(source, destination)
