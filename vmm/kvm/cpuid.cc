@@ -124,8 +124,10 @@ CpuidTable cpuid_for(const CpuidTable& shared, const CpuidPlace& place) {
     CpuidTable table = shared;
     const std::uint32_t package_ids = std::bit_ceil(place.vcpus);
     const auto core_shift = static_cast<std::uint32_t>(std::countr_zero(package_ids));
-    const CpuidEntry* const vendor = find_leaf(table, 0);
-    const std::uint32_t maximum = vendor != nullptr ? vendor->eax : 0;
+    // Copied out of the table, which grows below.
+    const CpuidEntry* const first = find_leaf(shared, 0);
+    const std::uint32_t maximum = first != nullptr ? first->eax : 0;
+    const bool amd = is_amd(first);
 
     if (CpuidEntry* const leaf = find_leaf(table, 1)) {
         leaf->ebx = (leaf->ebx & 0xff00) | (place.vcpu << 24) | (place.vcpus << 16);
@@ -139,16 +141,16 @@ CpuidTable cpuid_for(const CpuidTable& shared, const CpuidPlace& place) {
     for (const std::uint32_t function : {0xbu, 0x1fu})
         if (maximum >= function)
             set_topology(table, function, place, core_shift);
-    if (is_amd(vendor)) {
+    if (amd) {
         if (CpuidEntry* const extended = find_leaf(table, 0x80000001))
             extended->ecx = (extended->ecx & ~bit(1)) | (place.vcpus > 1 ? bit(1) : 0); // CmpLegacy
         if (CpuidEntry* const sizes = find_leaf(table, 0x80000008))
             sizes->ecx = (sizes->ecx & ~0xf0ffu) | (core_shift << 12) | (place.vcpus - 1);
     }
     // AMD APM: extended APIC id; core id with one thread each; node 0 of 1.
-    const CpuidEntry* const amd = find_leaf(table, 0x80000001);
-    if (CpuidEntry* const node = find_leaf(table, 0x8000001e); node != nullptr && amd != nullptr) {
-        const bool has_topology = (amd->ecx & bit(22)) != 0;
+    const CpuidEntry* const features = find_leaf(table, 0x80000001);
+    if (CpuidEntry* const node = find_leaf(table, 0x8000001e); node != nullptr && features != nullptr) {
+        const bool has_topology = (features->ecx & bit(22)) != 0;
         node->eax = has_topology ? place.vcpu : 0;
         node->ebx = has_topology ? place.vcpu & 0xff : 0;
         node->ecx = node->edx = 0;
