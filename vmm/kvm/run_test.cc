@@ -206,6 +206,21 @@ TEST_CASE("application processors wait, and can be paused while they do", "[kvm]
     }
 }
 
+TEST_CASE("an application processor starts where the start-up interrupt says", "[kvm]") {
+    // mov dword [0xfee000f0],0x1ff; mov dword [0xfee00310],0x01000000; mov dword [0xfee00300],0x4500 (INIT);
+    // mov dword [0xfee00300],0x4611 (start at 0x11000); hlt
+    constexpr std::uint8_t program[] = {0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0x00, 0x00, 0xc7,
+                                        0x05, 0x10, 0x03, 0xe0, 0xfe, 0x00, 0x00, 0x00, 0x01, 0xc7, 0x05,
+                                        0x00, 0x03, 0xe0, 0xfe, 0x00, 0x45, 0x00, 0x00, 0xc7, 0x05, 0x00,
+                                        0x03, 0xe0, 0xfe, 0x11, 0x46, 0x00, 0x00, 0xf4};
+    constexpr std::uint8_t real_mode[] = {0xb0, 0x42, 0xe6, 0x11, 0xf4}; // mov al,0x42; out 0x11,al; hlt
+    TestGuest guest{program, 2};
+    must(guest.memory->write(Gpa{0x11000}, std::as_bytes(std::span{real_mode})));
+    guest.vcpus->resume();
+    guest.ports.wait_for_writes(1);
+    REQUIRE(guest.ports.writes()[0] == RecordingDevice::Access{1, 1, 0x42});
+}
+
 TEST_CASE("the 64-bit entry runs with paging, the zero page in rsi", "[kvm]") {
     // mov eax,esi; out 0x10,eax; hlt: the same bytes in 64-bit mode
     constexpr std::uint8_t program[] = {0x89, 0xf0, 0xe7, 0x10, 0xf4};
