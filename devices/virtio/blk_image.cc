@@ -18,7 +18,8 @@ Result<BlkImage> BlkImage::open(const std::string& path, bool readonly) {
     image.path_ = path;
     image.readonly_ = readonly;
     // O_NONBLOCK so that a FIFO is refused below instead of waited for; it means nothing for files and disks.
-    image.fd_ = TRY_IN(open_file(path, (readonly ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0, ErrorCode::NoDevice), "disk");
+    image.fd_ =
+        TRY_IN(open_file(path, (readonly ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0, ErrorCode::NoDevice), "disk");
     TRY_IN(image.measure(), fmt::format("disk '{}'", path));
     return image;
 }

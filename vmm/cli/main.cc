@@ -56,8 +56,9 @@ int main(int argc, char** argv) {
                               cli::add_pause(program),     cli::add_resume(program),
                               cli::add_powerdown(program), cli::add_quit(program)};
     // CLI11 would only say that a subcommand is missing.
-    if (argc > 1 && argv[1][0] != '-' &&
-        std::none_of(commands.begin(), commands.end(), [&](const auto& c) { return c.app->check_name(argv[1]); })) {
+    if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
+            return c.app->check_name(argv[1]);
+        })) {
         fmt::print(stderr, "godwit: unknown subcommand '{}'; `godwit --help` lists them\n", argv[1]);
         return static_cast<int>(ExitStatus::Usage);
     }

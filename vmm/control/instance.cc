@@ -186,8 +186,13 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
     broadcast("MIGRATION", outcome_data(outcome));
     if (outcome.ok()) {
         const migration::Report& report = outcome.value();
-        log::info("the guest has moved: {} MB in {} ms, downtime {} ms", report.bytes / 1'000'000,
-                  report.total.count() / 1000, report.downtime.count() / 1000);
+        log::info("the guest has moved: {} MB in {} ms, {} rounds, downtime {} us (pause {}, last round {}, "
+                  "save {}, "
+                  "send {}, load and apply {}, take-over {})",
+                  report.bytes / 1'000'000, report.total.count() / 1000, report.rounds.size(),
+                  report.downtime.count(), report.pause.count(), report.final_round.duration.count(),
+                  report.save.count(), report.send.count(), report.ready.count(),
+                  report.commit_to_running.count());
         return end(ExitStatus::Success);
     }
     log::error("the migration failed: {}", outcome.error().text);

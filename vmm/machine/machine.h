@@ -90,7 +90,9 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     Loop& loop() { return loop_; }
     // Disk locks: the owner of the guest has them.
     Status lock_disks();
-    void unlock_disks();
+    Status unlock_disks();
+    // While the guest runs: shortens the next unlock_disks().
+    void write_back_disks();
 
   private:
     Machine(const MachineConfig& config, Loop& loop, MachineEvents& events);

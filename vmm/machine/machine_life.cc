@@ -146,11 +146,17 @@ Status Machine::lock_disks() {
     });
 }
 
-void Machine::unlock_disks() {
-    loop_.call([&] {
+Status Machine::unlock_disks() {
+    return loop_.call([&]() -> Status {
         for (const auto& unit : units_)
-            unit->relinquish();
+            TRY(unit->relinquish());
+        return {};
     });
+}
+
+void Machine::write_back_disks() {
+    for (const auto& unit : units_)
+        unit->prepare_to_relinquish();
 }
 
 // ---- on vCPU threads

@@ -38,6 +38,9 @@ Status MigrationPort::start_dirty_log() {
 }
 
 Status MigrationPort::harvest_dirty(std::span<std::uint64_t> words) {
+    // Before the pages are counted, so that the time it takes is not time in which more of them are written.
+    if (machine_.running())
+        machine_.write_back_disks();
     std::vector<std::uint64_t> written(machine_.dirty_log().word_count());
     TRY(machine_.dirty_log().harvest_into(written));
     TRY(machine_.dirty_log().clear(0, written));
@@ -71,8 +74,7 @@ Status MigrationPort::resume(migration::RunState) {
 }
 
 Status MigrationPort::release_resources() {
-    machine_.unlock_disks();
-    return {};
+    return machine_.unlock_disks();
 }
 
 Status MigrationPort::reclaim_resources() {
@@ -85,8 +87,9 @@ void MigrationPort::handed_over() {
 }
 
 Status MigrationPort::discard_incoming() {
-    machine_.unlock_disks();
-    return machine_.reset();
+    const Status unlocked = machine_.unlock_disks();
+    TRY(machine_.reset());
+    return unlocked;
 }
 
 Status MigrationPort::apply_incoming() {

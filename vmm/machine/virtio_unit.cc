@@ -6,6 +6,8 @@
 #include "devices/virtio/tap.h"
 #include "transports/pci/virtio_pci.h"
 
+#include <unistd.h>
+
 namespace godwit {
 
 namespace {
@@ -43,10 +45,10 @@ class DiskUnit final : public PciUnit<virtio::Blk> {
   public:
     using PciUnit::PciUnit;
     Status acquire() override { return device().lock(); }
-    void relinquish() override {
-        if (const Status status = device().unlock(); !status.ok())
-            log::error("{}", status.error().text);
-    }
+    Status relinquish() override { return device().unlock(); }
+    void prepare_to_relinquish() override {
+        ::fdatasync(device().image().fd().get());
+    } // unlock() sees errors
 };
 
 using NetUnit = PciUnit<virtio::Net>;

@@ -29,9 +29,11 @@ class VirtioUnit {
     virtual virtio::Core& core() = 0;
     // Puts transport and device back to the state after creation.
     virtual void reset() = 0;
-    // Host resources that only the owner of the guest may have (a disk's lock).
+    // Host resources that only the owner of the guest may have (a disk's lock). Both are idempotent.
     virtual Status acquire() { return {}; }
-    virtual void relinquish() {}
+    virtual Status relinquish() { return {}; }
+    // While the guest runs: does ahead of time what relinquish() will have to wait for. Any thread.
+    virtual void prepare_to_relinquish() {}
 };
 
 Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, const DiskConfig& config);
