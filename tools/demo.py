@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots the test guest with a disk and a network, moves it to a second process while it works, and shows it."""
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,16 @@ def start(scene, verb, name, arguments, netns):
     process = vm.Vm(scene, verb, name, arguments, netns)
     show(process.argv)
     return process
+
+
+def show_timeline(log):
+    """The parts of the move, as the source told them on its standard error."""
+    found = re.search(r"the guest has moved: (.*), downtime (\d+) us \((.*)\)", log)
+    print(f"  {found[1]}; the guest stood still for {int(found[2]) / 1000:.1f} ms:")
+    longest = max(int(part.rsplit(" ", 1)[1]) for part in found[3].split(", ")) or 1
+    for part in found[3].split(", "):
+        name, micros = part.rsplit(" ", 1)
+        print(f"    {name:16} {int(micros) / 1000:8.2f} ms  {'#' * round(40 * int(micros) / longest)}")
 
 
 def main():
@@ -86,6 +97,7 @@ def main():
                 print(source.transcript(), destination.transcript(), sep="\n")
                 return 1
             source.expect_exit(0)
+            show_timeline(source.stderr())
             time.sleep(1)
 
             say("It goes on over there, and at the end checks every byte of its memory and disk.")
