@@ -2,6 +2,7 @@
 """Boot, power-off and the other ends of a machine, and what the command line says about mistakes."""
 import os
 import re
+import signal
 import stat
 import subprocess
 
@@ -171,3 +172,12 @@ def test_help_names_every_subcommand():
     for verb in ("run", "receive", "migrate", "status", "pause", "resume", "powerdown", "quit"):
         assert verb in done.stdout
         assert godwit(verb, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_process_in_order(plain_scene, number):
+    guest = plain_scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    guest.child.send_signal(number)
+    guest.expect_exit(0)
+    assert not guest.control.exists()

@@ -5,6 +5,7 @@
 #include "vmm/cli/machine_options.h"
 #include "vmm/control/instance.h"
 
+#include <atomic>
 #include <csignal>
 #include <memory>
 #include <thread>
@@ -13,36 +14,50 @@ namespace godwit::cli {
 
 namespace {
 
-// SIGINT and SIGTERM end the machine in order. A thread of its own waits for them, so that every other thread
-// has them blocked and no handler runs anywhere. It lives until the process ends.
-void quit_on_signals(control::Instance& instance) {
+sigset_t ending_signals() {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    std::thread{[set, &instance] {
-        int signal = 0;
-        while (sigwait(&set, &signal) == 0)
-            instance.quit();
-    }}.detach();
+    return set;
 }
 
-void block_signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, nullptr);
-}
+// SIGINT and SIGTERM end the machine in order. A thread of its own waits for them; every other thread has
+// them blocked, so no handler runs anywhere.
+class QuitOnSignals {
+  public:
+    // Call before any other thread exists.
+    static void block() {
+        const sigset_t set = ending_signals();
+        pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    }
+
+    explicit QuitOnSignals(control::Instance& instance)
+        : thread_([this, &instance] {
+              const sigset_t set = ending_signals();
+              int signal = 0;
+              while (sigwait(&set, &signal) == 0 && !ending_)
+                  instance.quit();
+          }) {}
+    ~QuitOnSignals() {
+        ending_ = true;
+        pthread_kill(thread_.native_handle(), SIGTERM);
+        thread_.join();
+    }
+
+  private:
+    std::atomic<bool> ending_{false};
+    std::thread thread_;
+};
 
 ExitStatus run_instance(control::InstanceOptions options) {
-    block_signals(); // before any thread exists
+    QuitOnSignals::block();
     if (const Status status = complete(options.machine); !status.ok())
         return report(status.error());
     auto instance = control::Instance::create(std::move(options));
     if (!instance.ok())
         return report(instance.error());
-    quit_on_signals(**instance);
+    const QuitOnSignals signals{**instance};
     return (*instance)->run();
 }
 

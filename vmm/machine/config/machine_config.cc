@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/config/machine_config.h"
 
+#include "devices/virtio/net_mac.h"
 #include "vmm/base/address.h"
 #include "vmm/machine/board.h"
 #include "vmm/machine/config/key_values.h"
 
-#include <cctype>
 #include <set>
 
 namespace godwit {
@@ -19,15 +19,6 @@ Result<std::optional<std::uint8_t>> parse_slot(const KeyValues& values) {
     if (values.find("addr") == nullptr)
         return std::optional<std::uint8_t>{};
     return std::optional{static_cast<std::uint8_t>(TRY(values.number("addr", 0, kFirstSlot, kLastSlot)))};
-}
-
-std::optional<std::uint8_t> hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return static_cast<std::uint8_t>(c - '0');
-    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    if (c >= 'a' && c <= 'f')
-        return static_cast<std::uint8_t>(c - 'a' + 10);
-    return std::nullopt;
 }
 
 } // namespace
@@ -49,29 +40,12 @@ Result<NetConfig> parse_net(std::string_view text) {
     NetConfig net;
     net.tap = TRY(values.required("tap"));
     if (const std::string* const mac = values.find("mac"))
-        net.mac = TRY(parse_mac("--net: mac", *mac));
+        net.mac = TRY_IN(virtio::parse_mac(*mac), "--net");
     if (values.find("mtu") != nullptr)
         net.mtu = static_cast<std::uint16_t>(TRY(values.number("mtu", 0, 68, 65535)));
     net.id = values.text("id");
     net.slot = TRY(parse_slot(values));
     return net;
-}
-
-Result<std::array<std::uint8_t, 6>> parse_mac(std::string_view what, std::string_view text) {
-    std::array<std::uint8_t, 6> mac{};
-    const auto bad = [&] { return invalid_input("{}: '{}' is not a MAC address", what, text); };
-    if (text.size() != 17)
-        return bad();
-    for (std::size_t i = 0; i < 6; ++i) {
-        const auto high = hex_digit(text[i * 3]);
-        const auto low = hex_digit(text[i * 3 + 1]);
-        if (!high || !low || (i < 5 && text[i * 3 + 2] != ':'))
-            return bad();
-        mac[i] = static_cast<std::uint8_t>(*high << 4 | *low);
-    }
-    if ((mac[0] & 1) != 0)
-        return invalid_input("{}: {} is a group address", what, text);
-    return mac;
 }
 
 Status complete(MachineConfig& config) {

@@ -49,9 +49,6 @@ struct MachineConfig {
 
 Result<DiskConfig> parse_disk(std::string_view text);
 Result<NetConfig> parse_net(std::string_view text);
-// "52:54:00:12:34:56"; a group address is refused.
-Result<std::array<std::uint8_t, 6>> parse_mac(std::string_view what, std::string_view text);
-
 // Fills in the ids that were not given ("disk0", "net0") and checks what concerns several parts: ranges, ids
 // used twice, slots used twice.
 Status complete(MachineConfig& config);
