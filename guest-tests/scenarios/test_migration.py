@@ -98,10 +98,9 @@ def test_while_udp_flows(scene, tcp_address):
     time.sleep(1)
     result = probe.end()
     assert result["duplicated"] == 0 and result["foreign"] == 0
-    # Datagrams may be lost while nobody owns the guest, and only then: one hole, and not longer than the outage.
-    assert len(result["holes"]) <= 1, result
-    lost = sum(last - first + 1 for first, last in result["holes"])
-    assert lost * 2 <= result["longest_gap_ms"] + 50, result
+    # Datagrams may be lost while nobody runs the guest, and only then.
+    assert result["unexplained"] == [], result
+    assert result["received"] > 300, result
     destination.finish()
     assert destination.report("net")["errors"] == "0"
 

@@ -2,7 +2,8 @@
 """Sends numbered datagrams to the guest's echo port and accounts for every answer.
 
 Usage: udp_probe.py HOST PORT INTERVAL_MS; ends on end of standard input and prints one JSON object:
-sent, received, duplicated, foreign, and the longest gap between answers with the numbers that it swallowed.
+sent, received, duplicated, foreign, the longest gap between two answers, how many datagrams were not answered, and how many
+of those were sent at a time that the longest gap does not explain.
 """
 import json
 import select
@@ -12,6 +13,8 @@ import sys
 import time
 
 MAGIC = 0x60D317
+# Around the gap: datagrams on their way when it began, and the network's learning where the guest is when it ended.
+MARGIN = 0.1
 
 
 def main():
@@ -19,6 +22,7 @@ def main():
     link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     link.setblocking(False)
     seen = {}
+    sent_at = []
     answered_at = []
     duplicated = foreign = sent = 0
     next_send = time.monotonic()
@@ -47,19 +51,15 @@ def main():
             except OSError:
                 pass
             sent += 1
+            sent_at.append(time.monotonic())
             next_send += interval
             if next_send < time.monotonic() - 1:
                 next_send = time.monotonic()
     missing = [n for n in range(sent) if n not in seen]
-    holes = []
-    for number in missing:
-        if holes and holes[-1][1] == number - 1:
-            holes[-1][1] = number
-        else:
-            holes.append([number, number])
-    gap = max((b - a for a, b in zip(answered_at, answered_at[1:])), default=0.0)
-    json.dump({"sent": sent, "received": len(seen), "duplicated": duplicated, "foreign": foreign, "holes": holes,
-               "longest_gap_ms": gap * 1000}, sys.stdout)
+    begin, end = max(zip(answered_at, answered_at[1:]), key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0))
+    unexplained = [n for n in missing if not begin - MARGIN <= sent_at[n] <= end + MARGIN]
+    json.dump({"sent": sent, "received": len(seen), "duplicated": duplicated, "foreign": foreign,
+               "missing": len(missing), "unexplained": unexplained, "longest_gap_ms": (end - begin) * 1000}, sys.stdout)
 
 
 main()
