@@ -94,13 +94,15 @@ def test_while_udp_flows(scene, tcp_address):
     source.wait_line(r"^GT ready")
     probe = UdpProbe(wire, interval_ms=2)
     time.sleep(0.5)
+    began = time.monotonic()
     migrate(source, destination)
+    ended = time.monotonic()
     time.sleep(1)
     result = probe.end()
     assert result["duplicated"] == 0 and result["foreign"] == 0
     # Datagrams may be lost while nobody runs the guest, and only then.
-    assert result["unexplained"] == [], result
-    assert result["received"] > 300, result
+    assert all(began <= at <= ended for at in result["missing_at"]), result
+    assert result["received"] > len(result["missing_at"]), result
     destination.finish()
     assert destination.report("net")["errors"] == "0"
 
