@@ -73,6 +73,9 @@ class Scene:
         process.wait_stderr("waiting for a migration")
         return process
 
+    def restore(self, file, name="restored", extra=(), **parts):
+        return self._start("restore", name, [str(file), *self.options(**parts), *extra])
+
     def _start(self, verb, name, options):
         process = vm.Vm(self, verb, name, options, self.network and self.network.netns)
         self.processes.append(process)

@@ -57,7 +57,7 @@ def test_qemus_analyzer_reads_our_stream(scene, analyzer):
     guest.wait_line(r"GT heartbeat n=5\b")
     negotiated = {"blk": int(guest_features(guest, "disk"), 16), "net": int(guest_features(guest, "net"), 16)}
     control = guest.qmp()
-    control.execute("x-save-stream", path=str(stream))
+    control.execute("save", path=str(stream))
     control.close()
 
     state = analyze(analyzer, stream)
@@ -94,7 +94,7 @@ def test_stock_qemu_goes_on_with_our_guest(scene, guest_tools, cpus):
     guest.wait_line(r"GT heartbeat n=10\b")
     control = guest.qmp()
     control.execute("stop")
-    control.execute("x-save-stream", path=str(stream))
+    control.execute("save", path=str(stream))
     control.execute("quit")
     control.close()
     guest.expect_exit(0)

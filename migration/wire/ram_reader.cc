@@ -2,6 +2,7 @@
 #include "migration/wire/ram_reader.h"
 
 #include "migration/printable.h"
+#include "vmm/base/log.h"
 
 #include <algorithm>
 
@@ -30,7 +31,10 @@ Status RamReader::block_list(Input& in, std::uint64_t total) {
                            total);
         if (std::ranges::find(blocks_, name, &Block::name) != blocks_.end())
             return corrupt("RAM block '{}' is listed twice", printable(name));
-        if (name == kRamBlock) {
+        if (name != kRamBlock) {
+            log::info("RAM block '{}' of {} bytes is not on this board; it is dropped", printable(name),
+                      size);
+        } else {
             ours = true;
             if (size != target_.size())
                 return error(ErrorCode::Incompatible, "RAM of {} bytes in the stream, {} here", size,

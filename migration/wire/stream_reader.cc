@@ -5,6 +5,7 @@
 #include "migration/wire/stream_writer.h" // for section_label
 
 #include <algorithm>
+#include <utility>
 
 namespace godwit::migration::wire {
 
@@ -161,8 +162,11 @@ Status StreamReader::full_section() {
     // Bodies have no length: the section's own reader says where it ends.
     ByteReader body{TRY(in_.rest(kMaxStateBytes))};
     StateReader reader{body, slot->id.record, trace_};
-    TRY_IN(slot->section->load(reader, header.version), fmt::format("section '{}'", label));
-    in_.advance(body.offset());
+    const Status status = slot->section->load(reader, header.version);
+    body_read_ = body.offset();
+    if (!status.ok())
+        return Error{status.error()}.in(fmt::format("section '{}'", label));
+    in_.advance(std::exchange(body_read_, 0));
     slot->loaded = true;
     return footer(header.id, label);
 }

@@ -24,6 +24,8 @@ class StreamReader {
 
     // The whole stream, up to its end. On an error the scratch of all sections is discarded.
     Result<RunState> load();
+    // How far load() came, for error texts: behind what was read last.
+    std::uint64_t position() const { return in_.offset() + body_read_; }
 
   private:
     enum class RamPhase { None, Started, Complete };
@@ -53,6 +55,7 @@ class StreamReader {
     };
 
     Input& in_;
+    std::size_t body_read_ = 0; // of the section body that is being read
     std::vector<Slot> slots_;
     GlobalStateSection global_state_;
     std::optional<RamReader> ram_;

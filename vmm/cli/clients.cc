@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// godwit status, pause, resume, powerdown, quit: each is one or two requests to the control socket.
+// godwit save, status, pause, resume, powerdown, quit: each is one or two requests to the control socket.
 #include "vmm/cli/commands.h"
 #include "vmm/control/client.h"
 
+#include <filesystem>
 #include <memory>
 
 namespace godwit::cli {
@@ -44,7 +45,45 @@ Status show_status(control::Client& client) {
     return {};
 }
 
+// A large guest on a slow disk; the guest goes on by itself if it takes longer.
+constexpr std::chrono::hours kSaveLimit{24};
+
+// The process that saves has a working directory of its own.
+Status save(const std::string& control_path, const std::string& file, bool quit) {
+    std::error_code fault;
+    const std::filesystem::path path = std::filesystem::absolute(file, fault);
+    if (file.empty() || fault)
+        return invalid_input("'{}' is not the name of a file", file);
+    control::Client client = TRY(control::Client::connect(control_path));
+    TRY(client.execute("save", {{"path", path.string()}, {"quit", quit}}, kSaveLimit));
+    return {};
+}
+
 } // namespace
+
+Command add_save(CLI::App& program) {
+    struct Options {
+        std::string control_path;
+        std::string file;
+        bool quit = false;
+    };
+    auto options = std::make_shared<Options>();
+    CLI::App* const app =
+        program.add_subcommand("save", "write the guest to a file that `godwit restore` goes on from");
+    app->add_option("--control", options->control_path, "control socket of the machine")->required();
+    app->add_option("file", options->file, "where to: a file, replaced when it exists, or a FIFO")
+        ->required();
+    app->add_flag("--quit", options->quit, "end the process once the guest is saved");
+    app->footer("The guest stands still meanwhile, and goes on unless --quit is given. The file holds RAM "
+                "and devices, in "
+                "QEMU's\nformat, and not what is on the disks: to restore, these must be as they were at "
+                "that moment. Use "
+                "--quit, or pause the\nguest first and copy its disks before it goes on.");
+    return {app, [options] {
+                const Status status = save(options->control_path, options->file, options->quit);
+                return status.ok() ? ExitStatus::Success : report(status.error());
+            }};
+}
 
 Command add_status(CLI::App& program) {
     return add_client(program, "status", "say what the machine does, and how its migration stands",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The options that describe a machine, the same for `run` and `receive`.
+// The options that describe a machine, the same for `run`, `receive` and `restore`.
 #pragma once
 
 #include "vmm/machine/config/machine_config.h"

@@ -26,6 +26,9 @@ Examples:
     godwit receive tcp:[::]:7070 --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
   Move it there:
     godwit migrate --control /run/vm0.sock tcp:host2:7070
+  Save it to a file, end the process, and go on later:
+    godwit save --control /run/vm0.sock --quit vm0.state
+    godwit restore vm0.state --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
 
 Exit status: 0 done or the guest powered off; 1 failure; 2 wrong usage or input; 3 a host resource is missing;
 4 the guest crashed; 5 migration failed, the guest goes on; 6 machines do not fit; 7 in doubt; 8 cancelled.)";
@@ -51,10 +54,10 @@ int main(int argc, char** argv) {
     bool verbose = false;
     program.add_flag("-v,--verbose", verbose, "log what happens in detail, on standard error");
 
-    const std::array commands{cli::add_run(program),       cli::add_receive(program),
-                              cli::add_migrate(program),   cli::add_status(program),
-                              cli::add_pause(program),     cli::add_resume(program),
-                              cli::add_powerdown(program), cli::add_quit(program)};
+    const std::array commands{cli::add_run(program),   cli::add_receive(program), cli::add_migrate(program),
+                              cli::add_save(program),  cli::add_restore(program), cli::add_status(program),
+                              cli::add_pause(program), cli::add_resume(program),  cli::add_powerdown(program),
+                              cli::add_quit(program)};
     // CLI11 would only say that a subcommand is missing.
     if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
             return c.app->check_name(argv[1]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// godwit run, godwit receive: the subcommands that are a machine.
+// godwit run, godwit receive, godwit restore: the subcommands that are a machine.
 #include "vmm/cli/commands.h"
 #include "vmm/cli/machine_options.h"
 #include "vmm/control/instance.h"
@@ -127,6 +127,37 @@ Command add_receive(CLI::App& program) {
                 instance.control_path = options->machine.control_path;
                 instance.incoming = options->address;
                 instance.once = options->once;
+                instance.no_reboot = options->no_reboot;
+                return run_instance(std::move(instance));
+            }};
+}
+
+Command add_restore(CLI::App& program) {
+    struct Options {
+        MachineOptions machine;
+        std::string file;
+        bool paused = false;
+        bool no_reboot = false;
+    };
+    auto options = std::make_shared<Options>();
+    CLI::App* const app = program.add_subcommand("restore", "go on with a guest that was saved to a file");
+    app->add_option("file", options->file, "what `godwit save`, or a QEMU 7.2 of the same board, wrote")
+        ->required();
+    options->machine.add_to(*app);
+    app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
+    app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
+    app->footer("Memory, vCPUs and devices must be those of the saved machine, and the disks must hold what "
+                "they held\n"
+                "when it was saved. A guest that was paused stays paused.");
+    return {app, [options] {
+                auto config = options->machine.config();
+                if (!config.ok())
+                    return report(config.error());
+                control::InstanceOptions instance;
+                instance.machine = std::move(config).value();
+                instance.control_path = options->machine.control_path;
+                instance.restore = options->file;
+                instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance));
             }};

@@ -12,7 +12,6 @@ namespace godwit::control {
 namespace {
 
 constexpr std::size_t kMaxMessage = 4 * 1024 * 1024;
-constexpr std::chrono::seconds kAnswerLimit{60};
 
 ErrorCode code_named(std::string_view name) {
     for (const ErrorCode code :
@@ -40,7 +39,7 @@ Result<Client> Client::connect(const std::string& path) {
     return client;
 }
 
-Result<Json> Client::execute(std::string_view command, Json arguments) {
+Result<Json> Client::execute(std::string_view command, Json arguments, std::chrono::seconds limit) {
     Json request{{"execute", command}};
     if (!arguments.empty())
         request["arguments"] = std::move(arguments);
@@ -52,9 +51,9 @@ Result<Json> Client::execute(std::string_view command, Json arguments) {
         sent += static_cast<std::size_t>(count);
     }
     for (;;) {
-        auto message = TRY(next_message(kAnswerLimit));
+        auto message = TRY(next_message(limit));
         if (!message)
-            return error(ErrorCode::System, "no answer to '{}' within {} s", command, kAnswerLimit.count());
+            return error(ErrorCode::System, "no answer to '{}' within {} s", command, limit.count());
         if (message->contains("return"))
             return std::move(message->at("return"));
         if (const auto fault = message->find("error"); fault != message->end())

@@ -18,11 +18,14 @@ using Json = nlohmann::json;
 
 class Client {
   public:
+    static constexpr std::chrono::seconds kAnswerLimit{60};
+
     // Connects, reads the greeting and negotiates.
     static Result<Client> connect(const std::string& path);
 
     // The command's return value; its error as our own, with the server's code where it gave one.
-    Result<Json> execute(std::string_view command, Json arguments = Json::object());
+    Result<Json> execute(std::string_view command, Json arguments = Json::object(),
+                         std::chrono::seconds limit = kAnswerLimit);
     // The next event, or nothing after `limit`. An error when the server is gone.
     Result<std::optional<Json>> next_event(std::chrono::milliseconds limit);
 

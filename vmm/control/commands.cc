@@ -88,9 +88,15 @@ struct Commands {
     static void query_migrate_parameters(Instance& instance, const Json&, const Responder& responder) {
         responder.success({{"downtime-limit", instance.outgoing_->limits().downtime.count()}});
     }
-    static void save_stream(Instance& instance, const Json& arguments, const Responder& responder) {
-        on_conductor(instance, responder, [path = arguments.at("path").get<std::string>()](Instance& i) {
-            return i.save_stream(path);
+    static void save(Instance& instance, const Json& arguments, const Responder& responder) {
+        const bool quit = arguments.value("quit", false);
+        instance.tasks_.push([&instance, responder, quit, path = arguments.at("path").get<std::string>()] {
+            const Status status = instance.save(path, quit ? AfterSave::Stay : AfterSave::GoOn);
+            if (!status.ok())
+                return responder.failure(status.error());
+            responder.success();
+            if (quit)
+                instance.quit();
         });
     }
 };
@@ -99,7 +105,7 @@ namespace {
 
 constexpr Argument kMigrateArguments[]{{"uri", ArgumentType::String, true}};
 constexpr Argument kParameterArguments[]{{"downtime-limit", ArgumentType::Integer}};
-constexpr Argument kPathArgument[]{{"path", ArgumentType::String, true}};
+constexpr Argument kSaveArguments[]{{"path", ArgumentType::String, true}, {"quit", ArgumentType::Boolean}};
 
 constexpr CommandEntry kCommands[]{
     {"stop", {}, Commands::stop},
@@ -116,8 +122,8 @@ constexpr CommandEntry kCommands[]{
     {"query-migrate", {}, Commands::query_migrate},
     {"migrate-set-parameters", kParameterArguments, Commands::migrate_set_parameters},
     {"query-migrate-parameters", {}, Commands::query_migrate_parameters},
-    // For developers: a complete stream in QEMU's format, RAM included, into a file.
-    {"x-save-stream", kPathArgument, Commands::save_stream},
+    // Ours: a complete stream in QEMU's format, RAM included, into a file.
+    {"save", kSaveArguments, Commands::save},
 };
 
 bool has_type(const Json& value, ArgumentType type) {

@@ -3,7 +3,6 @@
 
 #include "vmm/base/log.h"
 #include "vmm/control/commands.h"
-#include "vmm/machine/stream_file.h"
 
 namespace godwit::control {
 
@@ -89,6 +88,8 @@ Status Instance::begin() {
         incoming_ = TRY(Incoming::start(*machine_, options_.incoming, std::move(callbacks)));
         return {};
     }
+    if (!options_.restore.empty())
+        return restore();
     TRY(machine_->boot());
     if (options_.start_paused)
         TRY(machine_->hold(Machine::Hold::Operator));
@@ -154,6 +155,8 @@ Status Instance::cont() {
         return invalid_input("the guest has not arrived yet");
     if (machine_->held(Machine::Hold::Migration))
         return invalid_input("the guest is held by a migration");
+    if (machine_->held(Machine::Hold::Save))
+        return invalid_input("the guest was saved and this process ends");
     TRY(machine_->release(Machine::Hold::Operator));
     broadcast("RESUME");
     return {};
@@ -205,11 +208,25 @@ void Instance::guest_arrived() {
         broadcast("RESUME");
 }
 
-Status Instance::save_stream(const std::string& path) {
+Status Instance::restore() {
+    log::info("restoring from '{}'", options_.restore);
+    migration::RunState state = TRY(restore_stream(*machine_, options_.restore));
+    if (options_.start_paused)
+        state = migration::RunState::Paused;
+    TRY(MigrationPort{*machine_}.take_over(state));
+    log::info("restored; the guest is {}", to_string(state));
+    if (state == migration::RunState::Running)
+        broadcast("RESUME");
+    return {};
+}
+
+Status Instance::save(const std::string& path, AfterSave after) {
     if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver) ||
         outgoing_->active())
         return invalid_input("the guest cannot be saved now: it is not here, or it is moving");
-    return godwit::save_stream(*machine_, path);
+    TRY(save_stream(*machine_, path, after));
+    log::info("saved to '{}'", path);
+    return {};
 }
 
 // ---- any thread
@@ -217,8 +234,13 @@ Status Instance::save_stream(const std::string& path) {
 std::string_view Instance::status_name() const {
     if (machine_->held(Machine::Hold::HandedOver))
         return "postmigrate";
-    if (machine_->held(Machine::Hold::NotStarted))
+    if (machine_->held(Machine::Hold::NotStarted)) {
+        if (!options_.restore.empty())
+            return "restore-vm";
         return options_.incoming.empty() ? "prelaunch" : "inmigrate";
+    }
+    if (machine_->held(Machine::Hold::Save))
+        return "save-vm";
     if (machine_->held(Machine::Hold::Migration))
         return "finish-migrate";
     return machine_->held(Machine::Hold::Operator) ? "paused" : "running";

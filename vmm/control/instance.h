@@ -14,6 +14,7 @@
 #include "vmm/control/task_queue.h"
 #include "vmm/loop/loop.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/stream_file.h"
 
 #include <memory>
 #include <optional>
@@ -25,7 +26,8 @@ namespace godwit::control {
 struct InstanceOptions {
     MachineConfig machine;
     std::string control_path; // no control socket when empty
-    std::string incoming;     // where to wait for a migration; boots the kernel when empty
+    std::string incoming;     // where to wait for a migration
+    std::string restore;      // a saved stream to go on from; with neither, the kernel is booted
     bool once = false;        // a receiver ends after its first failed attempt
     bool start_paused = false;
     bool no_reboot = false;
@@ -62,7 +64,8 @@ class Instance final : private MachineEvents {
     Status start_migration(const migration::Address& address);
     void migration_ended(const Outgoing::Outcome& outcome);
     void guest_arrived();
-    Status save_stream(const std::string& path);
+    Status restore();
+    Status save(const std::string& path, AfterSave after);
 
     // ---- any thread
 

@@ -66,6 +66,7 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
         Migration = 4,
         HandedOver = 8, // another process owns the guest
         Restart = 16,
+        Save = 32, // while the guest is written to a file
     };
     // vCPUs, then devices, stop; nothing changes the guest's memory or disks afterwards. Idempotent.
     Status hold(Hold reason);

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/stream_file.h"
 
+#include "migration/ram/page_bitmap.h"
+#include "migration/ram/zero_page.h"
 #include "migration/wire/global_state.h"
+#include "migration/wire/qemu_sections.h"
 #include "migration/wire/ram_writer.h"
+#include "migration/wire/stream_reader.h"
 #include "migration/wire/stream_writer.h"
+#include "vmm/base/log.h"
+#include "vmm/machine/migration_port.h"
+#include "vmm/machine/output_file.h"
 
-#include <algorithm>
+#include <cstring>
 #include <fcntl.h>
 
 namespace godwit {
 
 namespace {
 
-bool is_zero(std::span<const std::byte> page) {
-    return std::all_of(page.begin(), page.end(), [](std::byte b) { return b == std::byte{}; });
-}
-
 Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
     migration::wire::RamWriter writer{sink};
     TRY(writer.start(memory.size()));
     TRY(writer.begin_part());
     for (RamOffset at{0}; at.value < memory.size(); at.value += kPageSize) {
-        const std::span<const std::byte> page{memory.host(at), kPageSize};
-        TRY(is_zero(page) ? writer.zero_page(at) : writer.page(at, page));
+        const std::byte* const page = memory.host(at);
+        TRY(migration::is_zero_page(page) ? writer.zero_page(at) : writer.page(at, {page, kPageSize}));
     }
     TRY(writer.end_part());
     return writer.end();
@@ -40,15 +43,81 @@ Status write_stream(Machine& machine, migration::wire::FdSink& sink, migration::
     return sink.flush();
 }
 
+Status save_held(Machine& machine, const std::string& path, migration::RunState state) {
+    OutputFile file = TRY(OutputFile::create(path));
+    TRY(machine.hold(Machine::Hold::Save));
+    // It has ended: restored, it would hang.
+    if (machine.stopped_by_guest())
+        return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
+    migration::wire::FdSink sink{TRY(file.writer())};
+    TRY(write_stream(machine, sink, state));
+    return file.finish();
+}
+
+// Guest memory that reads zero so far: a zero page is written only over one that is not.
+class FreshRam final : public migration::wire::RamTarget {
+  public:
+    explicit FreshRam(GuestMemory& memory) : memory_(memory), touched_(memory.page_count()) {}
+
+    std::uint64_t size() const override { return memory_.size(); }
+    std::span<std::byte> page(RamOffset offset) override {
+        touched_.set(offset.value / kPageSize);
+        return {memory_.host(offset), kPageSize};
+    }
+    void fill(RamOffset offset, std::byte value) override {
+        if (value == std::byte{0} && !touched_.test(offset.value / kPageSize))
+            return;
+        std::memset(page(offset).data(), std::to_integer<int>(value), kPageSize);
+    }
+
+  private:
+    GuestMemory& memory_;
+    migration::PageBitmap touched_;
+};
+
+Result<migration::RunState> read_stream(Machine& machine, const std::string& path) {
+    migration::wire::FdSource source{TRY(open_file(path, O_RDONLY, 0, ErrorCode::InvalidInput))};
+    migration::wire::Input input{source};
+    const auto strangers = migration::wire::make_qemu_sections();
+    std::vector<StateSection*> sections = machine.sections();
+    for (const auto& section : strangers)
+        sections.push_back(section.get());
+    FreshRam ram{machine.memory()};
+    migration::wire::StreamReader reader{input, sections, &ram, nullptr};
+    auto state = reader.load();
+    if (!state.ok()) {
+        Error fault = std::move(state).error();
+        if (fault.code == ErrorCode::Corrupt)
+            fault.code = ErrorCode::InvalidInput;
+        return std::move(fault).in(fmt::format("byte {}", reader.position())).in(path);
+    }
+    for (const auto& section : strangers)
+        TRY(section->commit_load()); // each says that it is dropped
+    return state;
+}
+
 } // namespace
 
-Status save_stream(Machine& machine, const std::string& path) {
-    migration::wire::FdSink sink{TRY(open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600))};
-    const auto state = machine.running() ? migration::RunState::Running : migration::RunState::Paused;
-    TRY(machine.hold(Machine::Hold::Migration));
-    Status written = write_stream(machine, sink, state);
-    TRY(machine.release(Machine::Hold::Migration));
-    return written;
+Status save_stream(Machine& machine, const std::string& path, AfterSave after) {
+    const migration::RunState state = MigrationPort{machine}.run_state();
+    Status saved = save_held(machine, path, state);
+    if (saved.ok() && after == AfterSave::Stay) {
+        saved = machine.unlock_disks();
+        if (saved.ok())
+            return {};
+    }
+    const Status released = machine.release(Machine::Hold::Save);
+    if (!saved.ok())
+        return std::move(saved).error().in(fmt::format("saving to '{}'", path));
+    if (!released.ok())
+        return Error{released.error()}.in("the guest was saved but does not go on");
+    return {};
+}
+
+Result<migration::RunState> restore_stream(Machine& machine, const std::string& path) {
+    const migration::RunState state = TRY(read_stream(machine, path));
+    TRY_IN(MigrationPort{machine}.apply_incoming(), path);
+    return state;
 }
 
 } // namespace godwit

@@ -1,15 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The whole machine as a file: a complete stream in QEMU's format, RAM included.
+// The whole machine as a file: a complete stream in QEMU's format, RAM included. What is on the disks is not
+// in it: they must be restored as they were when the guest was saved.
+//
+// Threads: as Machine::hold().
 #pragma once
 
+#include "migration/run_state.h"
 #include "vmm/machine/machine.h"
 
 #include <string>
 
 namespace godwit {
 
-// Pauses the guest while it is written. Threads: as Machine::hold().
-Status save_stream(Machine& machine, const std::string& path);
+enum class AfterSave {
+    GoOn, // the guest goes on
+    Stay, // it stays held, and its disks are written back and let go: the process will end
+};
+
+// The guest stands still while the file is written. A regular file appears at once and whole: it is written
+// beside its place, synced and renamed; anything else (a FIFO that is being read) is written to directly. On
+// any error the guest goes on and no file is left; the error names the path.
+Status save_stream(Machine& machine, const std::string& path, AfterSave after);
+
+// Loads a stream that save_stream() or a QEMU 7.2 of the same board wrote: RAM first, then every section
+// into scratch; when all of them are valid they are committed and the disks locked. Nothing runs. Says what
+// the guest did when it was saved. An error names the path, the byte, the section and the field; a file that
+// is damaged is InvalidInput, one that does not fit this machine Incompatible. Precondition: the machine
+// never ran.
+Result<migration::RunState> restore_stream(Machine& machine, const std::string& path);
 
 } // namespace godwit

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest is saved to a file and goes on from it; files of a stock QEMU too, damaged files not at all."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import network
+import pytest
+import vm
+from test_devices import check_image
+from test_migration import assert_heartbeat_never_broke, goes_on, heartbeats
+from test_state import QEMU_BOARD
+
+HEARTBEAT = "heartbeat.mode=line heartbeat.period=20000"
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_working_guest_goes_on_from_its_file(scene, guest_tools, cpus):
+    wire = scene.with_network()
+    image = scene.disk()
+    state = scene.path / "guest.state"
+    parts = {"cpus": cpus, "disk": image}
+    first = scene.run(f"prog=all mem.size=24M mem.rate=40M disk.span=8M net.ip={network.GUEST} {HEARTBEAT}", tap="tap0",
+                      **parts)
+    first.wait_line(r"GT heartbeat n=10\b")
+    first.cli("save", str(state), "--quit")
+    first.expect_exit(0)
+    assert not (scene.path / "guest.state.partial").exists()
+
+    second = scene.restore(state, tap="tap1", **parts)
+    second.wait_line(rf"GT heartbeat n={heartbeats(first)[-1] + 10}\b")
+    done = wire.run(["ping", "-c", "3", "-i", "0.05", "-W", "5", network.GUEST])
+    assert ", 0% packet loss" in done.stdout, done.stdout
+    second.finish()
+    for topic in ("mem", "disk", "net"):
+        assert second.report(topic)["errors"] == "0"
+    check_image(guest_tools, image)
+    assert_heartbeat_never_broke(first, second)
+
+
+def test_saving_leaves_the_guest_running_and_the_file_is_of_that_moment(scene):
+    state = scene.path / "guest.state"
+    guest = scene.run(f"prog=mem,heartbeat mem.size=16M mem.rate=20M {HEARTBEAT}")
+    guest.wait_line(r"GT heartbeat n=5\b")
+    guest.cli("save", str(state))
+    saved_at = heartbeats(guest)[-1]
+    goes_on(guest)
+    guest.finish()
+    for attempt in range(2):  # a file is not used up
+        copy = scene.restore(state, name=f"copy{attempt}")
+        copy.wait_line(r"GT heartbeat n=\d+\s")
+        copy.finish()
+        assert copy.report("mem")["errors"] == "0"
+        assert heartbeats(copy)[0] <= saved_at + 1
+
+
+def test_paused_guest_stays_paused(scene):
+    state = scene.path / "guest.state"
+    first = scene.run(f"prog=heartbeat {HEARTBEAT}")
+    first.wait_line(r"GT heartbeat n=5\b")
+    first.cli("pause")
+    first.cli("save", str(state))
+    assert "paused" in first.cli("status").stdout
+    first.cli("quit")
+    first.expect_exit(0)
+    second = scene.restore(state)
+    second.wait_stderr(r"restored; the guest is paused")
+    assert "paused" in second.cli("status").stdout
+    assert not heartbeats(second)
+    second.cli("resume")
+    second.wait_line(r"GT heartbeat")
+    second.finish()
+    assert_heartbeat_never_broke(first, second)
+
+
+def test_running_guest_is_restored_paused_when_asked(scene):
+    state = saved(scene)
+    second = scene.restore(state, extra=["--paused"])
+    second.wait_stderr(r"restored; the guest is paused")
+    assert "paused" in second.cli("status").stdout
+    second.cli("resume")
+    second.finish()
+
+
+def saved(scene, **parts):
+    state = scene.path / "guest.state"
+    guest = scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}", **parts)
+    guest.wait_line(r"GT heartbeat n=5\b")
+    guest.cli("save", str(state), "--quit")
+    guest.expect_exit(0)
+    return state
+
+
+# ---- refusals
+
+@pytest.mark.parametrize("target, reason", [("missing/guest.state", "No such file"), ("/dev/full", "No space left"),
+                                            ("fifo", "No such device")])
+def test_what_cannot_be_written_does_not_stop_the_guest(scene, target, reason):
+    os.mkfifo(scene.path / "fifo")
+    guest = scene.run(f"prog=heartbeat {HEARTBEAT}")
+    guest.wait_line(r"GT heartbeat n=5\b")
+    path = scene.path / target
+    done = guest.cli("save", str(path), check=False)
+    assert done.returncode == 1 and reason in done.stderr and str(path) in done.stderr, done.stderr
+    goes_on(guest)
+    assert not list(scene.path.glob("*.partial"))
+    guest.finish()
+
+
+def test_file_system_that_fills_up_does_not_stop_the_guest(scene):
+    full = scene.path / "full"
+    full.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "none", full], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        guest = scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
+        guest.wait_line(r"GT heartbeat n=5\b")
+        (full / "guest.state").write_text("older")
+        done = guest.cli("save", str(full / "guest.state"), check=False)
+        assert done.returncode == 1 and "No space left" in done.stderr and "guest.state" in done.stderr, done.stderr
+        assert [file.name for file in full.iterdir()] == ["guest.state"]
+        assert (full / "guest.state").read_text() == "older"
+        goes_on(guest)
+        guest.finish()
+    finally:
+        subprocess.run(["umount", full], check=True)
+
+
+def test_fifo_takes_the_stream(scene):
+    fifo = scene.path / "fifo"
+    os.mkfifo(fifo)
+    state = scene.path / "guest.state"
+    with open(state, "wb") as out, subprocess.Popen(["cat", fifo], stdout=out) as reader:
+        guest = scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
+        guest.wait_line(r"GT heartbeat n=5\b")
+        guest.cli("save", str(fifo), "--quit")
+        guest.expect_exit(0)
+        assert reader.wait(vm.PATIENCE) == 0
+    scene.restore(state).finish()
+
+
+def section_at(data, name):
+    """Offset of the header of a full section, which is its type byte."""
+    text = name.encode()
+    return data.rindex(bytes([len(text)]) + text + b"\0\0\0\0") - 5
+
+
+def flip(data, name, distance):
+    """Inverts a byte of a section's body."""
+    data[section_at(data, name) + 5 + 1 + len(name) + 8 + distance] ^= 0xff
+
+
+DAMAGES = {
+    "magic": (lambda data: data.__setitem__(0, 0), r"byte \d+: .*magic"),
+    "first RAM page": (lambda data: data.__setitem__(slice(70, 78), b"\xff" * 8), r"byte \d+: ram"),
+    "CPU": (lambda data: flip(data, "cpu", 154), r"byte \d+: section 'cpu': cpu: x87 register format"),
+    "serial": (lambda data: flip(data, "serial", 7), r"byte \d+: section 'serial': serial"),
+    "timer's footer": (lambda data: flip(data, "timer", 24), r"byte \d+: section 'timer'"),
+    "virtio-blk": (lambda data: flip(data, "0000:00:01.0/virtio-blk", 272),
+                   r"byte \d+: section '0000:00:01.0/virtio-blk': virtio-blk\.pci_device"),
+    "run state": (lambda data: flip(data, "globalstate", 4), r"byte \d+: section 'globalstate': .*run state"),
+    "empty": (lambda data: data.clear(), r"byte 0: the stream ends at byte 0"),
+    "cut in RAM": (lambda data: data.__delitem__(slice(len(data) // 2, None)), r"byte \d+: ram: the stream ends"),
+    "cut in the CPU": (lambda data: data.__delitem__(slice(section_at(data, "cpu") + 900, None)),
+                       r"byte \d+: section 'cpu': cpu\.\w+.*truncated"),
+    "cut before a section": (lambda data: data.__delitem__(slice(section_at(data, "serial"), None)),
+                             r"byte \d+: the stream ends"),
+    "cut in the description": (lambda data: data.__delitem__(slice(len(data) - 10, None)), r"byte \d+: the stream ends"),
+}
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    """A saved guest with a disk, and that disk."""
+    from conftest import Scene
+    scene = Scene(tmp_path_factory.mktemp("pristine"), "pci")
+    image = scene.disk()
+    guest = scene.run(f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=20M {HEARTBEAT}", disk=image)
+    guest.wait_line(r"GT heartbeat n=5\b")
+    guest.cli("save", str(scene.path / "guest.state"), "--quit")
+    guest.expect_exit(0)
+    yield scene.path / "guest.state", image
+    scene.close()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_file_is_refused_by_name_and_place(plain_scene, pristine, damage):
+    state, image = pristine
+    data = bytearray(state.read_bytes())
+    DAMAGES[damage][0](data)
+    broken = plain_scene.path / "broken.state"
+    broken.write_bytes(data)
+    before = image.read_bytes()
+    guest = plain_scene.restore(broken, disk=image)
+    guest.expect_exit(2)
+    assert re.search(f"{re.escape(str(broken))}: {DAMAGES[damage][1]}", guest.stderr()), guest.stderr()
+    assert not guest.stdout(), "a part of the guest ran"
+    assert image.read_bytes() == before
+
+
+def test_pristine_file_is_restored_after_all_that(plain_scene, pristine, guest_tools):
+    state, image = pristine
+    copy = plain_scene.path / "disk.raw"
+    shutil.copy(image, copy)
+    guest = plain_scene.restore(state, disk=copy)
+    guest.wait_line(r"GT heartbeat n=\d+\s")
+    guest.finish()
+    check_image(guest_tools, copy)
+
+
+@pytest.mark.parametrize("parts, reason", [({"memory": "96M"}, "RAM of"), ({"cpus": 2}, "section 'cpu.*#1' is missing"),
+                                           ({"disk": None}, "virtio-blk")])
+def test_other_machine_is_refused(plain_scene, pristine, parts, reason):
+    state, image = pristine
+    guest = plain_scene.restore(state, **{"disk": image, **parts})
+    guest.expect_exit(6)
+    assert re.search(reason, guest.stderr()), guest.stderr()
+    assert not guest.stdout()
+
+
+def test_missing_file_is_named(plain_scene):
+    guest = plain_scene.restore(plain_scene.path / "none.state")
+    guest.expect_exit(2)
+    assert "none.state" in guest.stderr()
+
+
+# ---- from a stock QEMU
+
+def qemu_guest(scene, command_line, cpus, image, save_to):
+    """Runs the test guest in a stock QEMU and lets it save the guest while it works."""
+    control_path = scene.path / "qemu.sock"
+    qemu = vm.Process(["qemu-system-x86_64", "-M", QEMU_BOARD, "-accel", "kvm", "-cpu", "host,-arch-capabilities",
+                       "-m", "128M", "-smp", str(cpus), "-nodefaults", "-no-user-config", "-display", "none",
+                       "-serial", "stdio", "-kernel", vm.GUEST, "-append", command_line,
+                       "-drive", f"if=none,id=d0,file={image},format=raw,discard=unmap",
+                       "-device", "virtio-blk-pci,drive=d0,addr=1,num-queues=1,disable-legacy=on,serial=disk0",
+                       "-qmp", f"unix:{control_path},server=on,wait=off"])
+    scene.processes.append(qemu)
+    qemu.wait_line(r"GT heartbeat n=10\b")
+    control = vm.Qmp(control_path)
+    control.execute("migrate-set-parameters", max_bandwidth=1 << 33)
+    control.execute("migrate", uri=f"exec:cat > {save_to}")
+    deadline = time.monotonic() + vm.PATIENCE
+    while (status := control.execute("query-migrate")["status"]) != "completed":
+        assert status != "failed" and time.monotonic() < deadline, qemu.transcript()
+        time.sleep(0.02)
+    control.execute("quit")
+    control.close()
+    qemu.expect_exit(0)
+    return qemu
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_guest_of_a_stock_qemu_goes_on_here(plain_scene, guest_tools, cpus):
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("there is no QEMU here")
+    image = plain_scene.disk()
+    state = plain_scene.path / "qemu.state"
+    qemu = qemu_guest(plain_scene, f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", cpus,
+                      image, state)
+    guest = plain_scene.restore(state, cpus=cpus, disk=image)
+    guest.wait_line(rf"GT heartbeat n={heartbeats(qemu)[-1] + 10}\b")
+    guest.finish()
+    for topic in ("mem", "disk"):
+        assert guest.report(topic)["errors"] == "0"
+    check_image(guest_tools, image)
+    assert_heartbeat_never_broke(qemu, guest)
