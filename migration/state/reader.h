@@ -53,7 +53,8 @@ class StateReader {
         auto taken = in_.take(out.size());
         if (!taken.ok())
             return within(std::move(taken).error());
-        std::memcpy(out.data(), taken->data(), out.size());
+        if (!out.empty())
+            std::memcpy(out.data(), taken->data(), out.size());
         return {};
     }
 
