@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The phases of a source, in order. Each step consumes a phase and gives the next one: COMMIT cannot come
+// before READY. What must be undone lives in SourceAttempt. One thread.
+#pragma once
+
+#include "migration/ram/sender.h"
+#include "migration/source_attempt.h"
+#include "migration/stopwatch.h"
+
+namespace godwit::migration {
+
+// The guest is given away; only an answer of the destination ends this.
+struct Committed {
+    SourceAttempt& attempt;
+    MigrationId id;
+    Stopwatch downtime;
+
+    Result<Report> finish() &&;
+};
+
+struct Prepared {
+    SourceAttempt& attempt;
+    MigrationId id;
+    Stopwatch downtime;
+
+    Result<Committed> commit() &&;
+};
+
+struct Paused {
+    SourceAttempt& attempt;
+    MigrationId id;
+    PageBitmap pending;
+    RamSender sender;
+    Stopwatch downtime;
+
+    Status final_round();
+    Result<Prepared> hand_over_state() &&;
+};
+
+struct Precopy {
+    SourceAttempt& attempt;
+    MigrationId id;
+    PageBitmap pending;
+    RamSender sender;
+    Policy policy;
+
+    // True when the guest should be paused now.
+    Result<bool> decide(const RoundCount& count, std::uint64_t bytes, Duration duration, Stopwatch& dirty);
+    Status rounds();
+    Result<Paused> pause() &&;
+};
+
+// Compares the machines and turns the dirty log on.
+Result<Precopy> greet(SourceAttempt& attempt);
+
+} // namespace godwit::migration

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The phases in which the guest runs here: greeting and rounds.
+#include "migration/source_phases.h"
+
+#include <cerrno>
+#include <sys/random.h>
+
+namespace godwit::migration {
+
+namespace {
+
+Result<MigrationId> new_id() {
+    MigrationId id;
+    if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size()))
+        return system_error(errno, "get random bytes");
+    return id;
+}
+
+} // namespace
+
+Result<Precopy> greet(SourceAttempt& attempt) {
+    Stopwatch setup;
+    MachinePort& port = attempt.port();
+    Hello hello{kProtocolVersion, 0, TRY(new_id()), port.memory().size(), port.facts()};
+    TRY(attempt.session().send(Message::Hello, encode(hello)));
+    const Bytes reply = TRY(attempt.session().expect(Message::HelloReply));
+    const Hello theirs = TRY(decode_hello(reply));
+    // The destination has compared; that it could have missed something costs nothing to check.
+    if (const auto found = differences(hello, theirs); !found.empty())
+        return error(ErrorCode::Incompatible, "the machines differ: {}", fmt::join(found, "; "));
+    TRY_IN(attempt.start_dirty_log(), "start the dirty log");
+    attempt.report().setup = setup.total();
+    attempt.progress().set_status(MigrationStatus::Active);
+
+    PageBitmap pending{port.memory().page_count()};
+    pending.set_all();
+    return Precopy{attempt, hello.id, std::move(pending),
+                   RamSender{port.memory(), attempt.session(), attempt.progress()},
+                   Policy{attempt.options().policy}};
+}
+
+Status Precopy::rounds() {
+    Stopwatch dirty; // since the pages last counted as clean
+    for (std::uint32_t number = 1;; ++number) {
+        Stopwatch round;
+        const std::uint64_t before = attempt.session().channel().bytes_written();
+        const RoundCount count = TRY(sender.send(pending));
+        TRY(attempt.session().send(Message::RoundEnd, encode(Round{number, count.pages()})));
+        // Waiting until all of it is in place keeps the last round from queueing behind this one, and makes
+        // the measured rate the true one.
+        const Bytes body = TRY(attempt.session().expect(Message::RoundAck));
+        const Round acknowledged = TRY(decode_round(body));
+        if (acknowledged != Round{number, count.pages()})
+            return error(ErrorCode::Protocol, "round {} of {} pages was acknowledged as {} of {}", number,
+                         count.pages(), acknowledged.number, acknowledged.pages);
+        const std::uint64_t bytes = attempt.session().channel().bytes_written() - before;
+        if (TRY(decide(count, bytes, round.total(), dirty)))
+            return {};
+    }
+}
+
+Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Duration duration,
+                             Stopwatch& dirty) {
+    pending.clear_all();
+    TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
+    pending.drop_excess();
+    const std::uint64_t dirty_pages = pending.count();
+    const Decision decision = policy.after_round({bytes, duration, dirty_pages, dirty.lap()});
+
+    RoundReport report;
+    report.number = static_cast<std::uint32_t>(attempt.report().rounds.size() + 1);
+    report.pages = count.pages();
+    report.zero_pages = count.zero_pages;
+    report.bytes = bytes;
+    report.duration = duration;
+    report.bytes_per_second = decision.bytes_per_second;
+    report.dirty_pages = dirty_pages;
+    report.dirty_pages_per_second = decision.dirty_pages_per_second;
+    report.expected_downtime = decision.expected_downtime;
+    attempt.report().rounds.push_back(report);
+    attempt.report().stalled = decision.stalled;
+    attempt.progress().update([&](ProgressSnapshot& now) {
+        now.ram_remaining = dirty_pages * kPageSize;
+        now.dirty_sync_count = report.number;
+        now.dirty_pages_rate = static_cast<std::uint64_t>(decision.dirty_pages_per_second);
+        now.mbps = decision.bytes_per_second * 8 / 1e6;
+        now.expected_downtime =
+            std::chrono::duration_cast<std::chrono::milliseconds>(decision.expected_downtime);
+    });
+    if (decision.verdict != Verdict::GiveUp)
+        return decision.verdict == Verdict::SwitchOver;
+    return error(
+        ErrorCode::NotConverging,
+        "not converging: after {} rounds pausing the guest would take {} ms, the limit is {} ms (the guest "
+        "writes {:.0f} MB/s, the channel moves {:.0f} MB/s)",
+        report.number, decision.expected_downtime.count() / 1000,
+        attempt.options().policy.downtime_limit.count() / 1000,
+        decision.dirty_pages_per_second * kPageSize / 1e6, decision.bytes_per_second / 1e6);
+}
+
+Result<Paused> Precopy::pause() && {
+    attempt.progress().set_status(MigrationStatus::Device);
+    Stopwatch downtime;
+    TRY_IN(attempt.pause(), "pause the guest");
+    attempt.report().pause = downtime.total();
+    attempt.report().state = attempt.state_before();
+    TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
+    pending.drop_excess();
+    return Paused{attempt, id, std::move(pending), std::move(sender), downtime};
+}
+
+} // namespace godwit::migration
