@@ -91,6 +91,9 @@ Result<CpuidTable> make_cpuid_template(const Kvm& kvm) {
     clear(table, 7, 1, &E::edx, bit(8) | bit(18) | bit(21));                      // AMX, shadow stacks, APX
     clear(table, 0x80000001, 0, &E::ecx,
           bit(2) | bit(10) | bit(23) | bit(24) | bit(28)); // SVM, IBS, counters
+    // A TSC that never changes its speed is no promise that a guest which moves can be given; Linux would
+    // then take it as its clock in place of kvm-clock, and on AMD look for MSRs that KVM has not.
+    clear(table, 0x80000007, 0, &E::edx, bit(8));
     for (const std::uint32_t leaf :
          {0xau, 0x12u, 0x14u, 0x1cu, 0x1du, 0x1eu, 0x8000000au, 0x8000001bu, 0x80000022u})
         blank(table, leaf);
