@@ -62,21 +62,20 @@ class Scene:
     # ---- processes
 
     def run(self, command_line, name="source", extra=(), **parts):
-        return self._start("run", name, ["--kernel", vm.GUEST, "--cmdline", command_line,
-                                         *self.options(**parts), *extra])
+        return self.start("run", name, ["--kernel", vm.GUEST, "--cmdline", command_line, *self.options(**parts), *extra])
 
     def receive(self, name="destination", address=None, extra=(), **parts):
         """A receiver that listens; its address is in .address."""
         address = address or f"unix:{self.path}/{name}.migrate"
-        process = self._start("receive", name, [address, *self.options(**parts), *extra])
+        process = self.start("receive", name, [address, *self.options(**parts), *extra])
         process.address = address
         process.wait_stderr("waiting for a migration")
         return process
 
     def restore(self, file, name="restored", extra=(), **parts):
-        return self._start("restore", name, [str(file), *self.options(**parts), *extra])
+        return self.start("restore", name, [str(file), *self.options(**parts), *extra])
 
-    def _start(self, verb, name, options):
+    def start(self, verb, name, options):
         process = vm.Vm(self, verb, name, options, self.network and self.network.netns)
         self.processes.append(process)
         return process

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Linux, with drivers that nobody here wrote, works its disk and its network and moves while it does.
+
+It is booted once for each transport and saved; every scenario goes on from that file."""
+import json
+import pathlib
+import re
+import time
+
+import linux_guest
+import network
+import pytest
+import vm
+from linux_guest import Booted, clock, finish, serial_text, wait_beats
+
+STREAMS = pathlib.Path(__file__).with_name("tcp_streams.py")
+PING_INTERVAL = 0.2
+_booted = {}
+
+
+@pytest.fixture
+def booted(transport, tmp_path_factory) -> Booted:
+    if transport not in _booted:
+        reason = network.available()
+        if reason:
+            pytest.skip(reason)
+        _booted[transport] = linux_guest.boot(tmp_path_factory.mktemp(f"linux-{transport}"), transport)
+    return _booted[transport]
+
+
+class Traffic:
+    """TCP streams and a ping from the namespace, and what became of them."""
+
+    def __init__(self, scene):
+        netns = scene.network.netns
+        self.streams = vm.Process(["/usr/bin/python3", str(STREAMS), network.GUEST, "5000", "5001"], netns)
+        self.ping = vm.Process(["ping", "-n", "-D", "-O", "-i", str(PING_INTERVAL), network.GUEST], netns)
+        scene.processes += [self.streams, self.ping]
+        self.moves = []  # when the guest may have been nowhere, wall clock
+
+    def _counts(self):
+        found = re.findall(r"streams echoed=(\d+) brought=(\d+)", "\n".join(self.streams.stdout()))
+        return tuple(map(int, found[-1])) if found else (0, 0)
+
+    def wait_progress(self, count=16 << 10):
+        """Both streams bring count more bytes."""
+        begin = self._counts()
+        deadline = time.monotonic() + linux_guest.PATIENCE
+        while any(now < before + count for now, before in zip(self._counts(), begin)):
+            if time.monotonic() > deadline or not self.streams.alive():
+                raise vm.Failed(f"the streams stand still\n{self.streams.transcript()}")
+            time.sleep(0.02)
+
+    def move(self, source, destination):
+        begin = time.time()
+        source.cli("migrate", destination.address)
+        source.expect_exit(0)
+        self.moves.append((begin, time.time()))
+
+    def end(self):
+        self.streams.child.stdin.close()
+        self.streams.expect_exit(0, linux_guest.PATIENCE)
+        result = json.loads(self.streams.stdout()[-1])
+        assert not result["faults"], result
+        assert result["echoed"] == result["sent"] > 0 and result["brought"] > 0
+        self.ping.child.send_signal(2)
+        self.ping.wait_exit()
+        text = "\n".join(self.ping.stdout())
+        answered = set(re.findall(r"bytes from .* icmp_seq=(\d+) ", text))
+        assert len(answered) > 5 and "DUP" not in text, text
+        for stamp, number in re.findall(r"\[([\d.]+)\] no answer yet for icmp_seq=(\d+)", text):
+            explained = any(begin - PING_INTERVAL <= float(stamp) <= end + 2 * PING_INTERVAL for begin, end in self.moves)
+            assert number in answered or explained, f"echo request {number} was lost\n{text}"
+        return result
+
+
+def assert_clock_went_on(*processes):
+    """Every beat came once, time never went back, and the guest's clock stays with the host's over all moves."""
+    beats = clock(*processes)
+    assert [b.number for b in beats] == list(range(beats[0].number, beats[0].number + len(beats)))
+    assert all(a.monotonic < b.monotonic and a.real < b.real for a, b in zip(beats, beats[1:]))
+    assert all(abs((b.real - b.monotonic) - (beats[0].real - beats[0].monotonic)) < 1e-3 for b in beats)
+    # The host's time of a line is when it was read here. The guest's clock stands still while it is paused, and no longer.
+    lines = [line for p in processes for line in p.lines]
+    at = {int(m[1]): line.at for line in lines if (m := re.match(r"GT linux clock n=(\d+) ", line.text))}
+    ends = [b for b in beats if b.number in at]
+    drift = (ends[-1].monotonic - ends[0].monotonic) - (at[ends[-1].number] - at[ends[0].number])
+    assert abs(drift) < 2, f"the guest's clock is {drift:.3f} s ahead of the host's over {len(ends)} beats"
+
+
+def assert_no_complaint(*processes):
+    text = serial_text(*processes)
+    assert not re.search(r"GT linux fail|BUG|WARNING|Call Trace|I/O error|EXT4-fs error|soft lockup", text), text
+
+
+def test_goes_on_from_its_file_and_powers_off(scene, booted):
+    scene.with_network()
+    guest = booted.restore(scene)
+    wait_beats(guest, 3)
+    finish(guest)
+    assert_no_complaint(guest)
+    assert guest.report("linux disk")["errors"] == "0"
+    linux_guest.check_disk(scene.path / "disk.raw")
+
+
+def test_moves_there_and_back_at_work(scene, booted):
+    scene.with_network()
+    first = booted.restore(scene)
+    traffic = Traffic(scene)
+    traffic.wait_progress()
+    chain = [first]
+    for name, tap in (("there", "tap1"), ("back", "tap0")):
+        destination = scene.receive(name, disk=scene.path / "disk.raw", tap=tap)
+        traffic.move(chain[-1], destination)
+        chain.append(destination)
+        traffic.wait_progress()
+        wait_beats(destination, 4)
+    traffic.end()
+    last = chain[-1]
+    finish(last)
+    assert_clock_went_on(*chain)
+    assert_no_complaint(*chain)
+    assert last.report("linux disk")["errors"] == "0" and int(last.report("linux disk")["files"]) > 0
+    assert last.report("linux tcp")["connections"] == "2" and last.report("linux tcp")["errors"] == "0"
+    linux_guest.check_disk(scene.path / "disk.raw")
