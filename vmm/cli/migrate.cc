@@ -83,6 +83,7 @@ struct Options {
     std::string control_path;
     std::string address;
     std::string downtime_limit;
+    std::string peer_timeout;
     bool detach = false;
 };
 
@@ -92,6 +93,8 @@ Status migrate(const Options& options) {
     if (!options.downtime_limit.empty())
         parameters["downtime-limit"] =
             TRY(parse_number("--downtime-limit", options.downtime_limit, 1, 2'000'000));
+    if (!options.peer_timeout.empty())
+        parameters["peer-timeout"] = TRY(parse_number("--peer-timeout", options.peer_timeout, 1, 3600));
     control::Client client = TRY(control::Client::connect(options.control_path));
     if (!parameters.empty())
         TRY(client.execute("migrate-set-parameters", parameters));
@@ -112,6 +115,9 @@ Command add_migrate(CLI::App& program) {
     app->add_option("address", options->address, "where it goes: tcp:HOST:PORT or unix:PATH")->required();
     app->add_option("--downtime-limit", options->downtime_limit,
                     "milliseconds that the guest may stand still at the end (default 300)");
+    app->add_option(
+        "--peer-timeout", options->peer_timeout,
+        "seconds without a word of the destination after which the migration has failed (default 30)");
     app->add_flag("-d,--detach", options->detach, "return at once; `godwit status` tells how it goes");
     app->footer(
         "On success the source process ends with status 0. On failure the guest goes on where it was.");

@@ -102,6 +102,7 @@ Command add_receive(CLI::App& program) {
     struct Options {
         MachineOptions machine;
         std::string address;
+        long peer_timeout = std::chrono::floor<std::chrono::seconds>(migration::kDefaultTimeout).count();
         bool once = false;
         bool no_reboot = false;
     };
@@ -113,6 +114,10 @@ Command add_receive(CLI::App& program) {
            "where to listen: tcp:HOST:PORT, tcp:[::]:PORT or unix:PATH. The peer is not authenticated")
         ->required();
     options->machine.add_to(*app);
+    app->add_option("--peer-timeout", options->peer_timeout,
+                    "seconds without a word of the source after which the attempt has failed")
+        ->check(CLI::Range(1, 3600))
+        ->capture_default_str();
     app->add_flag("--once", options->once, "end when an attempt fails, with the status that says why");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
     app->footer(
@@ -126,6 +131,7 @@ Command add_receive(CLI::App& program) {
                 instance.machine = std::move(config).value();
                 instance.control_path = options->machine.control_path;
                 instance.incoming = options->address;
+                instance.peer_timeout = std::chrono::seconds{options->peer_timeout};
                 instance.once = options->once;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance));

@@ -82,11 +82,21 @@ struct Commands {
                     invalid_input("downtime-limit: {} ms is not between 1 and 2000000", milliseconds));
             limits.downtime = std::chrono::milliseconds{milliseconds};
         }
+        if (const auto value = arguments.find("peer-timeout"); value != arguments.end()) {
+            const std::int64_t seconds = value->get<std::int64_t>();
+            if (seconds < 1 || seconds > 3600)
+                return responder.failure(
+                    invalid_input("peer-timeout: {} s is not between 1 and 3600", seconds));
+            limits.peer_timeout = std::chrono::seconds{seconds};
+        }
         instance.outgoing_->set_limits(limits);
         responder.success();
     }
     static void query_migrate_parameters(Instance& instance, const Json&, const Responder& responder) {
-        responder.success({{"downtime-limit", instance.outgoing_->limits().downtime.count()}});
+        const Limits limits = instance.outgoing_->limits();
+        responder.success(
+            {{"downtime-limit", limits.downtime.count()},
+             {"peer-timeout", std::chrono::floor<std::chrono::seconds>(limits.peer_timeout).count()}});
     }
     static void save(Instance& instance, const Json& arguments, const Responder& responder) {
         const bool quit = arguments.value("quit", false);
@@ -104,7 +114,8 @@ struct Commands {
 namespace {
 
 constexpr Argument kMigrateArguments[]{{"uri", ArgumentType::String, true}};
-constexpr Argument kParameterArguments[]{{"downtime-limit", ArgumentType::Integer}};
+constexpr Argument kParameterArguments[]{{"downtime-limit", ArgumentType::Integer},
+                                         {"peer-timeout", ArgumentType::Integer}};
 constexpr Argument kSaveArguments[]{{"path", ArgumentType::String, true}, {"quit", ArgumentType::Boolean}};
 
 constexpr CommandEntry kCommands[]{

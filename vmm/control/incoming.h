@@ -6,6 +6,7 @@
 
 #include "migration/channel/cancel.h"
 #include "migration/channel/listener.h"
+#include "migration/destination.h"
 #include "migration/progress.h"
 #include "migration/report.h"
 #include "vmm/machine/migration_port.h"
@@ -27,6 +28,7 @@ class Incoming {
     };
 
     static Result<std::unique_ptr<Incoming>> start(Machine& machine, const std::string& address,
+                                                   const migration::DestinationOptions& options,
                                                    Callbacks callbacks);
     ~Incoming();
 
@@ -34,15 +36,16 @@ class Incoming {
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }
 
   private:
-    Incoming(Machine& machine, migration::Listener listener, std::unique_ptr<migration::Cancel> cancel,
-             Callbacks callbacks)
-        : port_(machine), listener_(std::move(listener)), cancel_(std::move(cancel)),
+    Incoming(Machine& machine, migration::Listener listener, const migration::DestinationOptions& options,
+             std::unique_ptr<migration::Cancel> cancel, Callbacks callbacks)
+        : port_(machine), listener_(std::move(listener)), options_(options), cancel_(std::move(cancel)),
           callbacks_(std::move(callbacks)) {}
     void thread_main();
     Result<migration::Report> attempt();
 
     MigrationPort port_;
     migration::Listener listener_;
+    const migration::DestinationOptions options_;
     std::unique_ptr<migration::Cancel> cancel_;
     Callbacks callbacks_;
     migration::Progress progress_;

@@ -85,7 +85,8 @@ Status Instance::begin() {
                 tasks_.push([this, code = why.code] { end(exit_status(code)); });
             return !options_.once;
         };
-        incoming_ = TRY(Incoming::start(*machine_, options_.incoming, std::move(callbacks)));
+        incoming_ =
+            TRY(Incoming::start(*machine_, options_.incoming, {options_.peer_timeout}, std::move(callbacks)));
         return {};
     }
     if (!options_.restore.empty())

@@ -28,7 +28,9 @@ struct InstanceOptions {
     std::string control_path; // no control socket when empty
     std::string incoming;     // where to wait for a migration
     std::string restore;      // a saved stream to go on from; with neither, the kernel is booted
-    bool once = false;        // a receiver ends after its first failed attempt
+    // Of a receiver: how long the source may say nothing.
+    std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
+    bool once = false; // a receiver ends after its first failed attempt
     bool start_paused = false;
     bool no_reboot = false;
 };

@@ -38,7 +38,9 @@ Status Outgoing::start(const migration::Address& address) {
 Outgoing::Outcome Outgoing::run(const migration::Address& address, const migration::Cancel& cancel) {
     auto channel = TRY(migration::SocketChannel::connect(address, kConnectLimit, &cancel));
     migration::SourceOptions options;
-    options.policy.downtime_limit = limits().downtime;
+    const Limits now = limits();
+    options.policy.downtime_limit = now.downtime;
+    options.timeout = now.peer_timeout;
     return migration::migrate(port_, *channel, options, progress_, &cancel);
 }
 

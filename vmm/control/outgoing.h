@@ -6,6 +6,7 @@
 
 #include "migration/channel/address.h"
 #include "migration/channel/cancel.h"
+#include "migration/channel/channel.h"
 #include "migration/progress.h"
 #include "migration/report.h"
 #include "vmm/machine/migration_port.h"
@@ -21,6 +22,8 @@ namespace godwit::control {
 // What an operator may set.
 struct Limits {
     std::chrono::milliseconds downtime{300};
+    // How long the destination may say nothing.
+    std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
 };
 
 class Outgoing {
