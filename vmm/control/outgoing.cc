@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/outgoing.h"
 
-#include "migration/channel/socket_channel.h"
+#include "migration/channel/connector.h"
 #include "migration/source.h"
 
 namespace godwit::control {
@@ -36,7 +36,8 @@ Status Outgoing::start(const migration::Address& address) {
 }
 
 Outgoing::Outcome Outgoing::run(const migration::Address& address, const migration::Cancel& cancel) {
-    auto channel = TRY(migration::SocketChannel::connect(address, kConnectLimit, &cancel));
+    const migration::Connector connector{address, nullptr, kConnectLimit};
+    auto channel = TRY(connector.connect(&cancel));
     migration::SourceOptions options;
     const Limits now = limits();
     options.policy.downtime_limit = now.downtime;
