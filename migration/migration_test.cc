@@ -38,7 +38,8 @@ struct Machines {
         });
         SourceOptions options;
         options.timeout = timeout;
-        options.policy.downtime_limit = downtime_limit;
+        parameters.set(wanted);
+        options.parameters = &parameters;
         auto sent = migrate(source, here, options, source_progress, source_cancel);
         return {std::move(sent), receiving.get()};
     }
@@ -80,7 +81,8 @@ struct Machines {
     const Cancel* destination_cancel = nullptr;
     std::chrono::milliseconds timeout = 10s;
     std::optional<std::chrono::milliseconds> destination_timeout;
-    std::chrono::microseconds downtime_limit = 300ms;
+    Parameters wanted;
+    LiveParameters parameters;
 };
 
 } // namespace
@@ -429,7 +431,7 @@ TEST_CASE("a cancel on either side ends the attempt, and both know", "[migration
 
 TEST_CASE("a guest that writes too fast is given up", "[migration]") {
     Machines machines{RunState::Running};
-    machines.downtime_limit = 1us; // nothing is that fast
+    machines.wanted.downtime_limit = 0ms; // nothing is that fast
     const Link link = connected();
     link.source->on_frame = [&](Message type, Bytes&) {
         if (type == Message::RoundEnd)
@@ -441,6 +443,6 @@ TEST_CASE("a guest that writes too fast is given up", "[migration]") {
     REQUIRE(outcome.source.error().text.starts_with("not converging: after 30 rounds"));
     REQUIRE(outcome.destination.error().code == ErrorCode::NotConverging);
     machines.check_stayed();
-    machines.downtime_limit = 300ms;
+    machines.wanted.downtime_limit = 300ms;
     REQUIRE(machines.migrate_over(connected()).source.ok());
 }

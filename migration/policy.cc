@@ -21,7 +21,7 @@ double per_second(std::uint64_t count, std::chrono::microseconds period) {
 
 } // namespace
 
-Decision Policy::after_round(const RoundSample& sample) {
+Decision Policy::after_round(const RoundSample& sample, const Parameters& wanted) {
     ++rounds_;
     const double measured = per_second(sample.bytes, sample.duration);
     if (bytes_per_second_ == 0)
@@ -51,7 +51,7 @@ Decision Policy::after_round(const RoundSample& sample) {
     }
     decision.stalled = rounds_since_best_ >= options_.stall_rounds;
 
-    if (sample.dirty_pages == 0 || decision.expected_downtime <= options_.downtime_limit)
+    if (sample.dirty_pages == 0 || decision.expected_downtime <= wanted.downtime_limit)
         decision.verdict = Verdict::SwitchOver;
     else if (rounds_ >= options_.max_rounds)
         decision.verdict = Verdict::GiveUp;

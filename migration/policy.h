@@ -4,6 +4,8 @@
 // clock, no machine.
 #pragma once
 
+#include "migration/parameters.h"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -11,7 +13,6 @@
 namespace godwit::migration {
 
 struct PolicyOptions {
-    std::chrono::microseconds downtime_limit{300'000};
     // Of the downtime, what does not depend on RAM: pause, save, load, apply, the messages. A forecast until
     // a migration has measured it (Report::fixed_cost).
     std::chrono::microseconds fixed_cost{30'000};
@@ -42,7 +43,8 @@ class Policy {
   public:
     explicit Policy(const PolicyOptions& options) : options_(options) {}
 
-    Decision after_round(const RoundSample& sample);
+    // `wanted` may be different from round to round.
+    Decision after_round(const RoundSample& sample, const Parameters& wanted);
 
   private:
     PolicyOptions options_;

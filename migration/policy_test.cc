@@ -32,29 +32,32 @@ TEST_CASE("the guest is paused when the forecast is within the limit", "[policy]
     }));
     CAPTURE(row.bytes, row.dirty_pages);
     const Decision decision =
-        Policy{{}}.after_round({row.bytes, row.duration, row.dirty_pages, row.duration});
+        Policy{{}}.after_round({row.bytes, row.duration, row.dirty_pages, row.duration}, {});
     REQUIRE(decision.verdict == row.verdict);
     REQUIRE(std::chrono::duration_cast<std::chrono::milliseconds>(decision.expected_downtime) ==
             row.expected);
 }
 
 TEST_CASE("the limit is the operator's", "[policy]") {
+    Parameters wanted;
+    wanted.downtime_limit = 1s;
     PolicyOptions options;
-    options.downtime_limit = 1s;
-    REQUIRE(Policy{options}.after_round({kGiB, 1s, kPagesPerGiB / 2, 1s}).verdict == Verdict::SwitchOver);
+    REQUIRE(Policy{options}.after_round({kGiB, 1s, kPagesPerGiB / 2, 1s}, wanted).verdict ==
+            Verdict::SwitchOver);
     options.fixed_cost = 600ms;
-    REQUIRE(Policy{options}.after_round({kGiB, 1s, kPagesPerGiB / 2, 1s}).verdict == Verdict::Continue);
+    REQUIRE(Policy{options}.after_round({kGiB, 1s, kPagesPerGiB / 2, 1s}, wanted).verdict ==
+            Verdict::Continue);
 }
 
 TEST_CASE("small rounds do not lower the rate that large ones showed", "[policy]") {
     Policy policy{{}};
-    REQUIRE(policy.after_round({kGiB, 1s, kPagesPerGiB, 1s}).bytes_per_second == Approx(kGiB));
-    REQUIRE(policy.after_round({4096, 1ms, kPagesPerGiB, 1s}).bytes_per_second == Approx(kGiB));
-    REQUIRE(policy.after_round({kGiB, 2s, kPagesPerGiB, 1s}).bytes_per_second == Approx(kGiB * 0.625));
+    REQUIRE(policy.after_round({kGiB, 1s, kPagesPerGiB, 1s}, {}).bytes_per_second == Approx(kGiB));
+    REQUIRE(policy.after_round({4096, 1ms, kPagesPerGiB, 1s}, {}).bytes_per_second == Approx(kGiB));
+    REQUIRE(policy.after_round({kGiB, 2s, kPagesPerGiB, 1s}, {}).bytes_per_second == Approx(kGiB * 0.625));
 }
 
 TEST_CASE("dirty pages a second are counted over their own period", "[policy]") {
-    REQUIRE(Policy{{}}.after_round({kGiB, 1s, 5000, 2s}).dirty_pages_per_second == Approx(2500));
+    REQUIRE(Policy{{}}.after_round({kGiB, 1s, 5000, 2s}, {}).dirty_pages_per_second == Approx(2500));
 }
 
 TEST_CASE("a migration that gets nowhere stalls, and is given up after the last round", "[policy]") {
@@ -64,7 +67,7 @@ TEST_CASE("a migration that gets nowhere stalls, and is given up after the last 
     Policy policy{options};
     for (std::uint32_t round = 1; round <= 8; ++round) {
         CAPTURE(round);
-        const Decision decision = policy.after_round({kGiB, 1s, kPagesPerGiB, 1s});
+        const Decision decision = policy.after_round({kGiB, 1s, kPagesPerGiB, 1s}, {});
         REQUIRE(decision.stalled == (round > 3));
         REQUIRE(decision.verdict == (round == 8 ? Verdict::GiveUp : Verdict::Continue));
     }
@@ -75,5 +78,5 @@ TEST_CASE("a migration that gets better does not stall", "[policy]") {
     options.stall_rounds = 2;
     Policy policy{options};
     for (std::uint64_t round = 1; round < 10; ++round)
-        REQUIRE_FALSE(policy.after_round({kGiB, 1s, 20 * kPagesPerGiB / round, 1s}).stalled);
+        REQUIRE_FALSE(policy.after_round({kGiB, 1s, 20 * kPagesPerGiB / round, 1s}, {}).stalled);
 }

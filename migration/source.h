@@ -6,6 +6,7 @@
 
 #include "migration/channel/channel.h"
 #include "migration/machine_port.h"
+#include "migration/parameters.h"
 #include "migration/policy.h"
 #include "migration/progress.h"
 #include "migration/report.h"
@@ -13,6 +14,8 @@
 namespace godwit::migration {
 
 struct SourceOptions {
+    // What the operator asks; may change meanwhile. Null: what Parameters begins with.
+    const LiveParameters* parameters = nullptr;
     PolicyOptions policy;
     // Without any progress of the peer, in every phase.
     std::chrono::milliseconds timeout = kDefaultTimeout;

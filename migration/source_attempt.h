@@ -22,6 +22,10 @@ class SourceAttempt {
     MachinePort& port() { return port_; }
     SourceSession& session() { return session_; }
     const SourceOptions& options() const { return options_; }
+    // As they are now.
+    Parameters parameters() const {
+        return options_.parameters != nullptr ? options_.parameters->get() : Parameters{};
+    }
     Progress& progress() { return progress_; }
     Report& report() { return report_; }
 

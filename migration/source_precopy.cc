@@ -66,7 +66,8 @@ Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Durat
     TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
     pending.drop_excess();
     const std::uint64_t dirty_pages = pending.count();
-    const Decision decision = policy.after_round({bytes, duration, dirty_pages, dirty.lap()});
+    const Parameters wanted = attempt.parameters();
+    const Decision decision = policy.after_round({bytes, duration, dirty_pages, dirty.lap()}, wanted);
 
     RoundReport report;
     report.number = static_cast<std::uint32_t>(attempt.report().rounds.size() + 1);
@@ -94,8 +95,7 @@ Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Durat
         ErrorCode::NotConverging,
         "not converging: after {} rounds pausing the guest would take {} ms, the limit is {} ms (the guest "
         "writes {:.0f} MB/s, the channel moves {:.0f} MB/s)",
-        report.number, decision.expected_downtime.count() / 1000,
-        attempt.options().policy.downtime_limit.count() / 1000,
+        report.number, decision.expected_downtime.count() / 1000, wanted.downtime_limit.count(),
         decision.dirty_pages_per_second * kPageSize / 1e6, decision.bytes_per_second / 1e6);
 }
 

@@ -62,3 +62,27 @@ def test_a_second_process_cannot_take_the_socket(plain_scene):
     second.expect_exit(2)
     assert "in use" in second.stderr()
     assert guest.qmp().execute("query-status")["running"]
+
+
+def test_migration_parameters_are_one_table(plain_scene):
+    guest = plain_scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    control = guest.qmp()
+    before = control.execute("query-migrate-parameters")
+    assert before["downtime-limit"] == 300
+    shown = guest.cli("tune").stdout
+    assert all(name in shown for name in before)
+    guest.cli("tune", "downtime-limit=450")
+    assert control.execute("query-migrate-parameters") == before | {"downtime-limit": 450}
+    for wrong, words in (("downtime-limit=0", ["downtime-limit", "0", "1 to 2000000 ms"]),
+                         ("downtime-limit=fast", ["downtime-limit", "'fast'", "1 to 2000000 ms"]),
+                         ("downtime-limit", ["KEY=VALUE"]), ("speed=1", ["'speed'", "downtime-limit"])):
+        done = guest.cli("tune", wrong, check=False)
+        assert done.returncode == 2 and all(word in done.stderr for word in words), done.stderr
+    # What is given with a migration is judged by the same table, and does not stay.
+    done = guest.cli("migrate", "--downtime-limit", "2000001", "tcp:127.0.0.1:1", check=False)
+    assert done.returncode == 2 and "downtime-limit" in done.stderr and "2000001" in done.stderr
+    done = guest.cli("migrate", "--downtime-limit", "7", "tcp:127.0.0.1:1", check=False)
+    assert done.returncode == 5
+    assert control.execute("query-migrate-parameters")["downtime-limit"] == 450
+    guest.cli("quit")

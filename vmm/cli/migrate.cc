@@ -3,8 +3,8 @@
 // godwit migrate: starts a migration, shows how it goes, and ends with its outcome.
 #include "migration/channel/address.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/parameter_options.h"
 #include "vmm/control/client.h"
-#include "vmm/machine/config/key_values.h"
 
 #include <memory>
 #include <unistd.h>
@@ -82,23 +82,16 @@ Status follow(control::Client& client, bool live) {
 struct Options {
     std::string control_path;
     std::string address;
-    std::string downtime_limit;
-    std::string peer_timeout;
+    ParameterOptions parameters;
     bool detach = false;
 };
 
 Status migrate(const Options& options) {
     TRY(migration::Address::parse(options.address));
-    Json parameters = Json::object();
-    if (!options.downtime_limit.empty())
-        parameters["downtime-limit"] =
-            TRY(parse_number("--downtime-limit", options.downtime_limit, 1, 2'000'000));
-    if (!options.peer_timeout.empty())
-        parameters["peer-timeout"] = TRY(parse_number("--peer-timeout", options.peer_timeout, 1, 3600));
+    Json arguments = TRY(options.parameters.values());
+    arguments["uri"] = options.address;
     control::Client client = TRY(control::Client::connect(options.control_path));
-    if (!parameters.empty())
-        TRY(client.execute("migrate-set-parameters", parameters));
-    TRY(client.execute("migrate", {{"uri", options.address}}));
+    TRY(client.execute("migrate", arguments));
     if (options.detach)
         return {};
     return follow(client, ::isatty(STDERR_FILENO) != 0);
@@ -113,11 +106,7 @@ Command add_migrate(CLI::App& program) {
     app->add_option("--control", options->control_path, "control socket of the machine that moves")
         ->required();
     app->add_option("address", options->address, "where it goes: tcp:HOST:PORT or unix:PATH")->required();
-    app->add_option("--downtime-limit", options->downtime_limit,
-                    "milliseconds that the guest may stand still at the end (default 300)");
-    app->add_option(
-        "--peer-timeout", options->peer_timeout,
-        "seconds without a word of the destination after which the migration has failed (default 30)");
+    options->parameters.add_to(*app);
     app->add_flag("-d,--detach", options->detach, "return at once; `godwit status` tells how it goes");
     app->footer(
         "On success the source process ends with status 0. On failure the guest goes on where it was.");

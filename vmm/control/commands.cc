@@ -3,10 +3,15 @@
 
 #include "migration/channel/address.h"
 #include "vmm/control/instance.h"
+#include "vmm/control/migration_parameters.h"
 
 #include <algorithm>
 
 namespace godwit::control {
+
+namespace {
+constexpr Argument kMigrateArguments[]{{"uri", ArgumentType::String, true}};
+} // namespace
 
 // A friend of Instance: the handlers, by command.
 struct Commands {
@@ -62,8 +67,16 @@ struct Commands {
         const auto address = migration::Address::parse(arguments.at("uri").get<std::string>());
         if (!address.ok())
             return responder.failure(address.error());
-        on_conductor(instance, responder,
-                     [address = *address](Instance& i) mutable { return i.start_migration(address); });
+        // Parameters that come with the command are those of this migration alone.
+        Json values = arguments;
+        for (const Argument& own : kMigrateArguments)
+            values.erase(std::string{own.name});
+        migration::Parameters parameters = instance.outgoing_->next_parameters();
+        if (const Status status = set_parameters(parameters, values, false); !status.ok())
+            return responder.failure(status.error());
+        on_conductor(instance, responder, [address = *address, parameters](Instance& i) {
+            return i.start_migration(address, parameters);
+        });
     }
     static void migrate_cancel(Instance& instance, const Json&, const Responder& responder) {
         instance.outgoing_->cancel();
@@ -74,29 +87,16 @@ struct Commands {
     }
     static void migrate_set_parameters(Instance& instance, const Json& arguments,
                                        const Responder& responder) {
-        Limits limits = instance.outgoing_->limits();
-        if (const auto value = arguments.find("downtime-limit"); value != arguments.end()) {
-            const std::int64_t milliseconds = value->get<std::int64_t>();
-            if (milliseconds < 1 || milliseconds > 2'000'000)
-                return responder.failure(
-                    invalid_input("downtime-limit: {} ms is not between 1 and 2000000", milliseconds));
-            limits.downtime = std::chrono::milliseconds{milliseconds};
-        }
-        if (const auto value = arguments.find("peer-timeout"); value != arguments.end()) {
-            const std::int64_t seconds = value->get<std::int64_t>();
-            if (seconds < 1 || seconds > 3600)
-                return responder.failure(
-                    invalid_input("peer-timeout: {} s is not between 1 and 3600", seconds));
-            limits.peer_timeout = std::chrono::seconds{seconds};
-        }
-        instance.outgoing_->set_limits(limits);
+        const Status status =
+            instance.outgoing_->change_parameters([&](migration::Parameters& parameters, bool running) {
+                return set_parameters(parameters, arguments, running);
+            });
+        if (!status.ok())
+            return responder.failure(status.error());
         responder.success();
     }
     static void query_migrate_parameters(Instance& instance, const Json&, const Responder& responder) {
-        const Limits limits = instance.outgoing_->limits();
-        responder.success(
-            {{"downtime-limit", limits.downtime.count()},
-             {"peer-timeout", std::chrono::floor<std::chrono::seconds>(limits.peer_timeout).count()}});
+        responder.success(to_json(instance.outgoing_->parameters()));
     }
     static void save(Instance& instance, const Json& arguments, const Responder& responder) {
         const bool quit = arguments.value("quit", false);
@@ -113,9 +113,6 @@ struct Commands {
 
 namespace {
 
-constexpr Argument kMigrateArguments[]{{"uri", ArgumentType::String, true}};
-constexpr Argument kParameterArguments[]{{"downtime-limit", ArgumentType::Integer},
-                                         {"peer-timeout", ArgumentType::Integer}};
 constexpr Argument kSaveArguments[]{{"path", ArgumentType::String, true}, {"quit", ArgumentType::Boolean}};
 
 constexpr CommandEntry kCommands[]{
@@ -128,10 +125,10 @@ constexpr CommandEntry kCommands[]{
     {"query-name", {}, Commands::query_name},
     {"query-version", {}, Commands::query_version},
     {"query-commands", {}, Commands::query_commands},
-    {"migrate", kMigrateArguments, Commands::migrate},
+    {"migrate", kMigrateArguments, Commands::migrate, true},
     {"migrate_cancel", {}, Commands::migrate_cancel},
     {"query-migrate", {}, Commands::query_migrate},
-    {"migrate-set-parameters", kParameterArguments, Commands::migrate_set_parameters},
+    {"migrate-set-parameters", {}, Commands::migrate_set_parameters, true},
     {"query-migrate-parameters", {}, Commands::query_migrate_parameters},
     // Ours: a complete stream in QEMU's format, RAM included, into a file.
     {"save", kSaveArguments, Commands::save},
@@ -153,6 +150,8 @@ Status check_arguments(const CommandEntry& command, const Json& arguments) {
     for (const auto& [key, value] : arguments.items()) {
         const auto known = std::find_if(command.arguments.begin(), command.arguments.end(),
                                         [&key = key](const Argument& a) { return a.name == key; });
+        if (known == command.arguments.end() && command.takes_parameters)
+            continue; // the table of parameters judges it
         if (known == command.arguments.end())
             return invalid_input("{}: unknown argument '{}'", command.name, key);
         if (!has_type(value, known->type))

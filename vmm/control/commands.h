@@ -25,6 +25,7 @@ struct CommandEntry {
     std::string_view name;
     std::span<const Argument> arguments;
     void (*handle)(Instance&, const Json& arguments, const Responder&);
+    bool takes_parameters = false; // those of a migration (migration_parameters.h), too
 };
 
 std::span<const CommandEntry> command_table();

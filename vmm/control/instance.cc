@@ -177,10 +177,10 @@ Status Instance::restart() {
     return machine_->release(Machine::Hold::Restart);
 }
 
-Status Instance::start_migration(const migration::Address& address) {
+Status Instance::start_migration(const migration::Address& address, const migration::Parameters& parameters) {
     if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver))
         return invalid_input("there is no guest here that could move");
-    TRY(outgoing_->start(address));
+    TRY(outgoing_->start(address, parameters));
     broadcast("MIGRATION", {{"status", "setup"}});
     return {};
 }

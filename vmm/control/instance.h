@@ -63,7 +63,7 @@ class Instance final : private MachineEvents {
     Status stop();
     Status cont();
     Status restart();
-    Status start_migration(const migration::Address& address);
+    Status start_migration(const migration::Address& address, const migration::Parameters& parameters);
     void migration_ended(const Outgoing::Outcome& outcome);
     void guest_arrived();
     Status restore();

@@ -15,7 +15,7 @@ Outgoing::~Outgoing() {
     join();
 }
 
-Status Outgoing::start(const migration::Address& address) {
+Status Outgoing::start(const migration::Address& address, const migration::Parameters& parameters) {
     if (active())
         return invalid_input("a migration is already under way");
     join();
@@ -23,6 +23,7 @@ Status Outgoing::start(const migration::Address& address) {
     const migration::Cancel& wanted = *cancel;
     {
         const std::lock_guard lock{mutex_};
+        live_.set(parameters);
         cancel_ = std::move(cancel);
     }
     progress_.set_status(migration::MigrationStatus::Setup);
@@ -39,9 +40,8 @@ Outgoing::Outcome Outgoing::run(const migration::Address& address, const migrati
     const migration::Connector connector{address, nullptr, kConnectLimit};
     auto channel = TRY(connector.connect(&cancel));
     migration::SourceOptions options;
-    const Limits now = limits();
-    options.policy.downtime_limit = now.downtime;
-    options.timeout = now.peer_timeout;
+    options.parameters = &live_;
+    options.timeout = live_.get().peer_timeout;
     return migration::migrate(port_, *channel, options, progress_, &cancel);
 }
 
@@ -63,14 +63,28 @@ bool Outgoing::active() const {
     return cancel_ != nullptr;
 }
 
-Limits Outgoing::limits() const {
+migration::Parameters Outgoing::parameters() const {
     const std::lock_guard lock{mutex_};
-    return limits_;
+    return cancel_ != nullptr ? live_.get() : next_;
 }
 
-void Outgoing::set_limits(const Limits& limits) {
+migration::Parameters Outgoing::next_parameters() const {
     const std::lock_guard lock{mutex_};
-    limits_ = limits;
+    return next_;
+}
+
+Status
+Outgoing::change_parameters(const std::function<Status(migration::Parameters&, bool running)>& change) {
+    const std::lock_guard lock{mutex_};
+    migration::Parameters next = next_;
+    TRY(change(next, false));
+    if (cancel_ != nullptr) {
+        migration::Parameters live = live_.get();
+        TRY(change(live, true));
+        live_.set(std::move(live));
+    }
+    next_ = std::move(next);
+    return {};
 }
 
 } // namespace godwit::control

@@ -6,25 +6,17 @@
 
 #include "migration/channel/address.h"
 #include "migration/channel/cancel.h"
-#include "migration/channel/channel.h"
+#include "migration/parameters.h"
 #include "migration/progress.h"
 #include "migration/report.h"
 #include "vmm/machine/migration_port.h"
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 
 namespace godwit::control {
-
-// What an operator may set.
-struct Limits {
-    std::chrono::milliseconds downtime{300};
-    // How long the destination may say nothing.
-    std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
-};
 
 class Outgoing {
   public:
@@ -35,8 +27,8 @@ class Outgoing {
         : port_(machine), ended_(std::move(ended)) {}
     ~Outgoing();
 
-    // Refuses a second migration while one runs.
-    Status start(const migration::Address& address);
+    // Refuses a second migration while one runs. `parameters` are those of this migration alone.
+    Status start(const migration::Address& address, const migration::Parameters& parameters);
     // Stops one that has not been committed; without one, nothing.
     void cancel();
     void join();
@@ -45,8 +37,12 @@ class Outgoing {
     // Nothing was ever started when its status is None.
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }
 
-    Limits limits() const;
-    void set_limits(const Limits& limits);
+    // Of the migration that runs, else of the next one.
+    migration::Parameters parameters() const;
+    migration::Parameters next_parameters() const;
+    // Runs `change(parameters, running)` on those of the next migration, and of the one that runs; keeps both
+    // or, on an error, neither.
+    Status change_parameters(const std::function<Status(migration::Parameters&, bool running)>& change);
 
   private:
     Outcome run(const migration::Address& address, const migration::Cancel& cancel);
@@ -56,7 +52,8 @@ class Outgoing {
     migration::Progress progress_;
 
     mutable std::mutex mutex_;
-    Limits limits_;                             // under mutex_
+    migration::Parameters next_;                // under mutex_
+    migration::LiveParameters live_;            // of the one that runs
     std::unique_ptr<migration::Cancel> cancel_; // under mutex_; set while one runs
     std::thread thread_;
 };
