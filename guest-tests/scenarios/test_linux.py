@@ -5,6 +5,7 @@ It is booted once for each transport and saved; every scenario goes on from that
 import json
 import pathlib
 import re
+import subprocess
 import time
 
 import linux_guest
@@ -123,3 +124,37 @@ def test_moves_there_and_back_at_work(scene, booted):
     assert last.report("linux disk")["errors"] == "0" and int(last.report("linux disk")["files"]) > 0
     assert last.report("linux tcp")["connections"] == "2" and last.report("linux tcp")["errors"] == "0"
     linux_guest.check_disk(scene.path / "disk.raw")
+
+
+def test_acpi_tables_are_clean(scene, booted):
+    """As the kernel shows them: ACPICA takes every table apart, and what it has taken apart compiles without a remark."""
+    scene.with_network()
+    guest = booted.restore(scene)
+    guest.send(b"a")
+    count = int(guest.wait_line(r"GT linux acpi tables=(\d+) errors=0", linux_guest.PATIENCE)[1])
+    finish(guest)
+    tables = scene.path / "tables"
+    tables.mkdir()
+    subprocess.run(["debugfs", "-R", f"rdump /acpi {tables}", scene.path / "disk.raw"], capture_output=True, check=True)
+    files = sorted((tables / "acpi").iterdir())
+    assert len(files) == count and {"APIC", "DSDT", "FACP", "MCFG"} <= {file.name for file in files}
+    for file in files:
+        apart = iasl("-d", file)
+        assert not re.search("warning|error|invalid", apart, re.I), apart
+        back = iasl(file.with_suffix(".dsl"))
+        assert "0 Errors, 0 Warnings, 0 Remarks" in back, back
+
+
+def iasl(*arguments):
+    done = subprocess.run(["iasl", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_power_button(scene, booted):
+    scene.with_network()
+    guest = booted.restore(scene)
+    guest.cli("powerdown")
+    guest.wait_line(r"GT linux finish why=power_button", linux_guest.PATIENCE)
+    guest.wait_line(r"GT linux exit status=0\b", linux_guest.PATIENCE)
+    guest.expect_exit(0, linux_guest.PATIENCE)

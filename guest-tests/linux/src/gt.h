@@ -55,6 +55,14 @@ int run_tcp(void);
 /* Configures lo and eth0; false when there is no such card. */
 bool set_up_network(void);
 
+/* Loads the drivers /modules/NN-NAME.ko in the order of their numbers, where the kernel has not got them
+ * built in.
+ */
+void load_modules(void);
+
+/* Copies the ACPI tables that the kernel was given to acpi/ on the disk. */
+void save_acpi_tables(void);
+
 /* Prints every kernel message that looks like a problem and their number; returns the number. */
 unsigned report_kernel_problems(void);
 

@@ -241,6 +241,8 @@ static const char* watch(void) {
                 return "console";
             if (letter == 's')
                 status_lines();
+            if (letter == 'a')
+                save_acpi_tables();
         } else if (polled[0].revents) {
             polled[0].fd = -1; /* no console input: poll must not spin */
         }
@@ -275,7 +277,9 @@ int main(void) {
     mount_all();
     struct utsname name = {0};
     uname(&name);
-    report("boot kernel=%s ns=%llu", name.release, (unsigned long long)now_ns(CLOCK_MONOTONIC));
+    report("boot kernel=%s cpus=%ld ns=%llu", name.release, sysconf(_SC_NPROCESSORS_ONLN),
+           (unsigned long long)now_ns(CLOCK_MONOTONIC));
+    load_modules();
     parse_command_line();
     counters = mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (counters == MAP_FAILED)

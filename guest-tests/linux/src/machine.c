@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What concerns the machine and not the work: drivers that the kernel has as modules, and the ACPI tables as
+ * the kernel shows them.
+ */
+#define _GNU_SOURCE
+#include "gt.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int visible(const struct dirent* entry) {
+    return entry->d_name[0] != '.';
+}
+
+void load_modules(void) {
+    struct dirent** names;
+    const int count = scandir("/modules", &names, visible, alphasort);
+    for (int i = 0; i < count; i++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "/modules/%s", names[i]->d_name);
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST)
+            report("fail what=module name=%s errno=%d", names[i]->d_name, errno);
+        close(fd);
+        free(names[i]);
+    }
+    if (count >= 0)
+        free(names);
+}
+
+static bool copy_file(const char* from, const char* to) {
+    static char data[1 << 16];
+    const int in = open(from, O_RDONLY | O_CLOEXEC);
+    const int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    ssize_t length;
+    bool ok = in >= 0 && out >= 0;
+    while (ok && (length = read(in, data, sizeof data)) != 0)
+        ok = length > 0 && write(out, data, (size_t)length) == length;
+    close(in);
+    close(out);
+    return ok;
+}
+
+void save_acpi_tables(void) {
+    static const char kTables[] = "/sys/firmware/acpi/tables";
+    struct dirent** names;
+    const int count = scandir(kTables, &names, visible, alphasort);
+    unsigned saved = 0, errors = count < 0;
+    mkdir("/mnt/acpi", 0755);
+    for (int i = 0; i < count; i++) {
+        char from[PATH_MAX], to[PATH_MAX];
+        struct stat status;
+        snprintf(from, sizeof from, "%s/%s", kTables, names[i]->d_name);
+        snprintf(to, sizeof to, "/mnt/acpi/%s", names[i]->d_name);
+        if (stat(from, &status) == 0 && S_ISREG(status.st_mode)) { /* beside them are folders */
+            if (copy_file(from, to))
+                saved++;
+            else
+                errors++;
+        }
+        free(names[i]);
+    }
+    if (count >= 0)
+        free(names);
+    report("acpi tables=%u errors=%u", saved, errors);
+}
