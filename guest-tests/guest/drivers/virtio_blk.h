@@ -3,7 +3,7 @@
 // A virtio block device with one request queue.  Reference: virtio 1.2, section 5.2.
 // The caller numbers its requests by slot; a slot is busy from submit() until poll() hands it back.
 #include "base/types.h"
-#include "drivers/virtio_pci.h"
+#include "drivers/virtio_device.h"
 
 namespace guest::virtio {
 
@@ -20,20 +20,22 @@ class VirtioBlk {
     static constexpr u32 max_requests = 64, sector_size = 512;
 
     constexpr VirtioBlk() = default;
-    bool attach(interrupts::Mode mode) { return pci_.attach(blk::id, mode); }
+    bool attach(interrupts::Mode mode) { return bus_.attach(blk::id, mode); }
     bool begin(); // may be repeated when nothing is in flight
 
     u64 capacity() const { return capacity_; } // sectors
-    bool has(u64 feature) const { return (pci_.features() & feature) != 0; }
-    u64 features() const { return pci_.features(); }
-    u32 slot() const { return pci_.slot(); }
+    bool has(u64 feature) const { return bus_.has(feature); }
+    u64 features() const { return bus_.features(); }
+    u32 where() const { return bus_.where(); } // slot or subchannel
+    bool polled() const { return bus_.polled(); }
 
+    blk::Range range(u64 sector, u32 sectors) const; // of discard and write zeroes, as the device reads it
     bool submit(u16 slot, const BlkRequest& request);
     void kick() { queue_.kick(); }
     bool broken() const { return queue_.broken(); }
-    bool config_changed() { return pci_.config_changed(); }
-    bool needs_reset() const { return pci_.needs_reset(); }
-    void read_capacity() { capacity_ = pci_.config_stable<u64>(blk::config_capacity); }
+    bool config_changed() { return bus_.config_changed(); }
+    bool needs_reset() const { return bus_.needs_reset(); }
+    void read_capacity() { capacity_ = bus_.config<u64>(blk::config_capacity); }
 
     // Calls done(slot, status) for each finished request.
     template <class Done>
@@ -51,7 +53,7 @@ class VirtioBlk {
         volatile u8 status;
     };
 
-    VirtioPci pci_;
+    VirtioDevice bus_;
     Virtqueue queue_;
     Frame* frames_ = nullptr;
     u64 capacity_ = 0;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "drivers/virtio_pci.h"
 
-#include "base/options.h"
-#include "machine/clock.h"
 #include "machine/cpu.h"
 #include "machine/io.h"
 
@@ -15,7 +13,6 @@ constexpr u16 virtio_vendor = 0x1af4, first_transitional = 0x1000, first_modern 
               last_modern = 0x107f;
 constexpr u8 vendor_capability = 9, msix_capability = 0x11;
 constexpr u32 vectors_per_device = 4; // configuration, then up to three queues
-constexpr u64 poll_period = 100 * millisecond;
 constinit u8 next_vector = VECTOR_MSIX;
 
 u16 virtio_id(const pci::Function& f) {
@@ -34,6 +31,7 @@ bool VirtioPci::attach(u16 wanted_id, interrupts::Mode mode) {
         if (virtio_id(function_) != wanted_id)
             continue;
         mode_ = mode;
+        polled_ = mode == interrupts::Mode::Poll;
         function_.place_bars();
         function_.enable(mode == interrupts::Mode::Intx);
         if (!find_structures())
@@ -109,38 +107,36 @@ bool VirtioPci::reset() {
     return false;
 }
 
-// 3.1.1 up to step 6
-bool VirtioPci::begin(u64 wanted_features) {
-    if (!reset())
-        return false;
-    common<u8>(device_status, status::ACKNOWLEDGE);
-    common<u8>(device_status, status::ACKNOWLEDGE | status::DRIVER);
-    u64 offered = 0;
-    for (u32 half = 0; half < 2; ++half) {
-        common<u32>(device_feature_select, half);
-        offered |= u64{common<u32>(device_feature)} << (32 * half);
-    }
-    features_ = offered & (wanted_features | VIRTIO_F_VERSION_1 |
-                           (options.flag("event_idx", true) ? VIRTIO_F_EVENT_IDX : 0) |
-                           (options.flag("indirect", true) ? VIRTIO_F_INDIRECT_DESC : 0));
-    for (u32 half = 0; half < 2; ++half) {
-        common<u32>(driver_feature_select, half);
-        common<u32>(driver_feature, static_cast<u32>(features_ >> (32 * half)));
-    }
-    common<u8>(device_status, status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK);
-    if ((features_ & VIRTIO_F_VERSION_1) == 0 || (common<u8>(device_status) & status::FEATURES_OK) == 0)
-        return false;
-    if (mode_ == interrupts::Mode::Msix) {
-        common<u16>(config_msix_vector, 0);
-        return common<u16>(config_msix_vector) == 0;
-    }
+bool VirtioPci::write_status(u8 status) {
+    common<u8>(device_status, status);
     return true;
 }
 
-bool VirtioPci::set_up_queue(u16 index, Virtqueue& queue) {
+u32 VirtioPci::read_features(u32 index) {
+    common<u32>(device_feature_select, index);
+    return common<u32>(device_feature);
+}
+
+bool VirtioPci::write_features(u32 index, u32 features) {
+    common<u32>(driver_feature_select, index);
+    common<u32>(driver_feature, features);
+    return true;
+}
+
+bool VirtioPci::set_up_interrupts() {
+    if (mode_ != interrupts::Mode::Msix)
+        return true;
+    common<u16>(config_msix_vector, 0);
+    return common<u16>(config_msix_vector) == 0;
+}
+
+u32 VirtioPci::queue_limit(u16 index) {
     common<u16>(queue_select, index);
-    if (!queue.prepare(common<u16>(queue_size), features_, mode_ != interrupts::Mode::Poll))
-        return false;
+    return index < max_queues ? common<u16>(queue_size) : 0;
+}
+
+bool VirtioPci::connect(u16 index, Virtqueue& queue) {
+    common<u16>(queue_select, index);
     common<u16>(queue_size, static_cast<u16>(queue.size()));
     auto write64 = [this](CommonOffset at, u64 value) {
         common<u32>(at, static_cast<u32>(value));
@@ -155,27 +151,36 @@ bool VirtioPci::set_up_queue(u16 index, Virtqueue& queue) {
         if (common<u16>(queue_msix_vector) != entry)
             return false;
     }
-    queue.connect(notify_ + u64{common<u16>(queue_notify_off)} * notify_multiplier_, index);
+    doorbells_[index] = notify_ + u64{common<u16>(queue_notify_off)} * notify_multiplier_;
     common<u16>(queue_enable, 1);
     return true;
 }
 
-void VirtioPci::run() {
-    common<u8>(device_status, status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK);
+void VirtioPci::ring(u16 queue) {
+    write_register<u16>(doorbells_[queue], queue);
 }
 
-bool VirtioPci::needs_reset() const {
-    return (common<u8>(device_status) & status::DEVICE_NEEDS_RESET) != 0;
-}
-
-bool VirtioPci::config_changed() {
-    if (mode_ == interrupts::Mode::Poll) {
-        u64 now = clock.now();
-        bool due = now >= next_poll_;
-        if (due)
-            next_poll_ = now + poll_period;
-        return due;
+// 4.1.3.1: fields are read in their own width; bytes are left over for those that are not aligned.
+void VirtioPci::read_config(u32 offset, void* to, u32 size) {
+    auto* bytes = static_cast<u8*>(to);
+    for (u32 done = 0; done < size;) {
+        u64 from = device_config_ + offset + done;
+        u32 left = size - done;
+        if (left >= 4 && from % 4 == 0) {
+            u32 value = read_register<u32>(from);
+            memcpy(bytes + done, &value, 4);
+            done += 4;
+        } else if (left >= 2 && from % 2 == 0) {
+            u16 value = read_register<u16>(from);
+            memcpy(bytes + done, &value, 2);
+            done += 2;
+        } else {
+            bytes[done++] = read_register<u8>(from);
+        }
     }
+}
+
+bool VirtioPci::config_interrupted() {
     if (mode_ == interrupts::Mode::Msix) {
         u32 count = cpus[0].irq_count[first_vector_];
         config_flag_ |= count != seen_config_;
@@ -186,7 +191,7 @@ bool VirtioPci::config_changed() {
     return changed;
 }
 
-void VirtioPci::acknowledge() {
+void VirtioPci::interrupted() {
     config_flag_ |= (read_register<u8>(isr_) & isr_config) != 0;
 }
 

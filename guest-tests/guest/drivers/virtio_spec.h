@@ -15,7 +15,8 @@ constexpr u64 bit(unsigned n) {
 }
 
 // 6 reserved feature bits
-constexpr u64 VIRTIO_F_INDIRECT_DESC = bit(28), VIRTIO_F_EVENT_IDX = bit(29), VIRTIO_F_VERSION_1 = bit(32);
+constexpr u64 VIRTIO_F_ANY_LAYOUT = bit(27), VIRTIO_F_INDIRECT_DESC = bit(28), VIRTIO_F_EVENT_IDX = bit(29),
+              VIRTIO_F_VERSION_1 = bit(32);
 
 // 4.1.4 virtio structure PCI capabilities
 enum CfgType : u8 { CommonCfg = 1, NotifyCfg = 2, IsrCfg = 3, DeviceCfg = 4 };
@@ -73,6 +74,7 @@ struct Header {
     u16 hdr_len, gso_size, csum_start, csum_offset, num_buffers;
 };
 static_assert(sizeof(Header) == 12);
+constexpr u32 legacy_header = 10; // without num_buffers, when buffers are not mergeable
 constexpr u8 VIRTIO_NET_HDR_F_NEEDS_CSUM = 1, VIRTIO_NET_HDR_F_DATA_VALID = 2;
 
 constexpr u8 VIRTIO_NET_CTRL_ANNOUNCE = 3, VIRTIO_NET_CTRL_ANNOUNCE_ACK = 0, VIRTIO_NET_OK = 0;

@@ -18,61 +18,79 @@ u16 low(u32 value) {
 
 } // namespace
 
-bool Virtqueue::prepare(u32 size, u64 features, bool want_interrupts) {
-    size = std::min(size, max_size);
-    if (size == 0 || (size & (size - 1)) != 0 || (allocated_ != 0 && size > allocated_))
+bool Virtqueue::allocate() {
+    if (allocated_ != 0)
+        return size_ <= allocated_;
+    u64 before_used = align_up(18 * size_ + 6, page_size) + page_size; // more than either layout takes
+    memory_ = static_cast<u8*>(ram.allocate(before_used + 8 * size_ + 6, page_size));
+    indirect_ = static_cast<Descriptor*>(ram.allocate(sizeof(Descriptor) * size_ * max_segments, 64));
+    tokens_ = static_cast<u16*>(ram.allocate(2 * size_, 64));
+    allocated_ = size_;
+    return memory_ != nullptr && indirect_ != nullptr && tokens_ != nullptr;
+}
+
+// The virtio 1 areas are apart and aligned to no more than need be (2.7), so that the device gets all three
+// addresses to use.
+void Virtqueue::lay_out(bool legacy) {
+    u64 table_bytes = sizeof(Descriptor) * size_, available_bytes = 6 + 2 * size_;
+    u8* available = memory_ + table_bytes + (legacy ? 0 : 16);
+    u64 used_offset = static_cast<u64>(available - memory_) + available_bytes;
+    table_ = reinterpret_cast<Descriptor*>(memory_);
+    available_ = reinterpret_cast<volatile u16*>(available);
+    used_ = reinterpret_cast<volatile u16*>(
+        memory_ + (legacy ? align_up(used_offset, page_size) : align_up(used_offset, 4) + 64));
+    memset(available, 0, available_bytes);
+    memset(const_cast<u16*>(used_), 0, 6 + 8 * size_);
+}
+
+bool Virtqueue::prepare(const Setup& setup) {
+    size_ = std::min(setup.size, max_size);
+    if (size_ == 0 || (size_ & (size_ - 1)) != 0 || !allocate())
         return false;
-    u64 table_bytes = 16 * size, available_bytes = 6 + 2 * size, used_bytes = 6 + 8 * size;
-    u64 indirect_bytes = table_bytes * max_segments;
-    if (allocated_ == 0) {
-        table_ = static_cast<Descriptor*>(ram.allocate(table_bytes, page_size));
-        available_ = static_cast<volatile u16*>(ram.allocate(available_bytes, 64));
-        used_ = static_cast<volatile u16*>(ram.allocate(used_bytes, 64));
-        indirect_ = static_cast<Descriptor*>(ram.allocate(indirect_bytes, 64));
-        tokens_ = static_cast<u16*>(ram.allocate(2 * size, 64));
-        if (table_ == nullptr || available_ == nullptr || used_ == nullptr || indirect_ == nullptr ||
-            tokens_ == nullptr)
-            return false;
-        allocated_ = size;
-    }
-    size_ = size;
-    memset(const_cast<u16*>(available_), 0, available_bytes);
-    memset(const_cast<u16*>(used_), 0, used_bytes);
-    for (u32 i = 0; i < size; ++i) {
-        table_[i] = {0, 0, 0, low(i + 1)};
+    order_ = setup.order;
+    lay_out(setup.legacy_layout);
+    for (u32 i = 0; i < size_; ++i) {
+        table_[i] = {0, 0, 0, order_(low(i + 1))};
         tokens_[i] = no_token;
     }
-    use_event_idx_ = (features & VIRTIO_F_EVENT_IDX) != 0;
-    use_indirect_ = (features & VIRTIO_F_INDIRECT_DESC) != 0;
-    want_interrupts_ = want_interrupts;
+    use_event_idx_ = (setup.features & VIRTIO_F_EVENT_IDX) != 0;
+    use_indirect_ = (setup.features & VIRTIO_F_INDIRECT_DESC) != 0;
+    want_interrupts_ = setup.want_interrupts;
+    wait_to_be_told_ = setup.wait_to_be_told;
+    told_ = true; // until it is armed
     broken_ = false;
     free_head_ = 0;
-    free_count_ = low(size);
+    free_count_ = low(size_);
     next_available_ = kicked_ = next_used_ = 0;
     in_flight_ = 0;
-    if (!want_interrupts) {
-        available_word(flags_word) = VIRTQ_AVAIL_F_NO_INTERRUPT;
-        used_event() = 0x8000; // moved along in pop(), so that it is never reached
+    if (!want_interrupts_) {
+        available_word(flags_word) = order_(VIRTQ_AVAIL_F_NO_INTERRUPT);
+        used_event() = order_(u16{0x8000}); // moved along in pop(), so that it is never reached
     }
     return true;
 }
 
-void Virtqueue::connect(u64 notify_address, u16 index) {
-    notify_address_ = notify_address;
+void Virtqueue::connect(Doorbell& doorbell, u16 index) {
+    doorbell_ = &doorbell;
     index_ = index;
 }
 
 u16 Virtqueue::take_descriptor() {
     u16 taken = free_head_;
-    free_head_ = table_[taken].next;
+    free_head_ = order_(table_[taken].next);
     --free_count_;
     return taken;
 }
 
 void Virtqueue::fill(Descriptor& to, const Segment& from) const {
-    to.addr = reinterpret_cast<u64>(from.address);
-    to.len = from.length;
-    to.flags = from.device_writes ? VIRTQ_DESC_F_WRITE : u16{0};
+    to.addr = order_(reinterpret_cast<u64>(from.address));
+    to.len = order_(from.length);
+    to.flags = order_(from.device_writes ? VIRTQ_DESC_F_WRITE : u16{0});
+}
+
+void Virtqueue::chain(Descriptor& from, u16 to) const {
+    from.flags |= order_(VIRTQ_DESC_F_NEXT);
+    from.next = order_(to);
 }
 
 bool Virtqueue::add(std::span<const Segment> segments, u16 token) {
@@ -84,33 +102,30 @@ bool Virtqueue::add(std::span<const Segment> segments, u16 token) {
         Descriptor* list = indirect_ + u32{head} * max_segments;
         for (u32 i = 0; i < segments.size(); ++i) {
             fill(list[i], segments[i]);
-            if (i + 1 < segments.size()) {
-                list[i].flags |= VIRTQ_DESC_F_NEXT;
-                list[i].next = low(i + 1);
-            }
+            if (i + 1 < segments.size())
+                chain(list[i], low(i + 1));
         }
         Descriptor& d = table_[head];
-        d.addr = reinterpret_cast<u64>(list);
-        d.len = static_cast<u32>(segments.size() * sizeof(Descriptor));
-        d.flags = VIRTQ_DESC_F_INDIRECT;
+        d.addr = order_(reinterpret_cast<u64>(list));
+        d.len = order_(static_cast<u32>(segments.size() * sizeof(Descriptor)));
+        d.flags = order_(VIRTQ_DESC_F_INDIRECT);
     } else {
         u16 at = head;
         for (u32 i = 0; i < segments.size(); ++i) {
             fill(table_[at], segments[i]);
             if (i + 1 < segments.size()) {
                 u16 next = take_descriptor();
-                table_[at].flags |= VIRTQ_DESC_F_NEXT;
-                table_[at].next = next;
+                chain(table_[at], next);
                 at = next;
             }
         }
     }
     tokens_[head] = token;
     ++in_flight_;
-    available_word(ring_word + next_available_ % size_) = head;
+    available_word(ring_word + next_available_ % size_) = order_(head);
     ++next_available_;
     compiler_barrier(); // x86 keeps stores in order
-    available_word(index_word) = next_available_;
+    available_word(index_word) = order_(next_available_);
     return true;
 }
 
@@ -120,22 +135,24 @@ void Virtqueue::kick() {
         return;
     full_barrier();
     bool needed;
-    if (use_event_idx_)
-        needed = low(next_available_ - available_event() - 1u) < low(next_available_ - kicked_);
-    else
-        needed = (used_[flags_word] & VIRTQ_USED_F_NO_NOTIFY) == 0;
+    if (use_event_idx_) {
+        u16 event = order_(static_cast<u16>(available_event()));
+        needed = low(next_available_ - event - 1u) < low(next_available_ - kicked_);
+    } else {
+        needed = (used_[flags_word] & order_(VIRTQ_USED_F_NO_NOTIFY)) == 0;
+    }
     kicked_ = next_available_;
     if (needed)
-        write_register<u16>(notify_address_, index_);
+        doorbell_->ring(index_);
 }
 
 bool Virtqueue::pop(Used& used) {
-    if (broken_ || used_[index_word] == next_used_)
+    if (broken_ || (wait_to_be_told_ && !told_) || empty())
         return false;
     compiler_barrier();
     volatile UsedElement& element = used_element(next_used_);
-    u32 id = element.id;
-    used.length = element.len;
+    u32 id = order_(static_cast<u32>(element.id));
+    used.length = order_(static_cast<u32>(element.len));
     if (id >= size_ || tokens_[id] == no_token) {
         broken_ = true;
         return false;
@@ -144,26 +161,30 @@ bool Virtqueue::pop(Used& used) {
     tokens_[id] = no_token;
     u16 last = low(id);
     u16 count = 1;
-    while ((table_[last].flags & VIRTQ_DESC_F_NEXT) != 0) {
-        last = table_[last].next;
+    while ((table_[last].flags & order_(VIRTQ_DESC_F_NEXT)) != 0) {
+        last = order_(table_[last].next);
         ++count;
     }
-    table_[last].next = free_head_;
+    table_[last].next = order_(free_head_);
     free_head_ = low(id);
     free_count_ = low(free_count_ + count);
     --in_flight_;
     ++next_used_;
     if (!want_interrupts_)
-        used_event() = low(next_used_ + 0x8000u);
+        used_event() = order_(low(next_used_ + 0x8000u));
     return true;
 }
 
 bool Virtqueue::arm_interrupt() {
-    if (!want_interrupts_)
-        return used_[index_word] != next_used_ && !broken_;
-    used_event() = next_used_;
-    full_barrier();
-    return used_[index_word] != next_used_ && !broken_;
+    if (wait_to_be_told_ && !told_)
+        return false; // armed already
+    if (want_interrupts_) {
+        used_event() = order_(next_used_);
+        full_barrier();
+    }
+    bool more = !empty() && !broken_;
+    told_ = more;
+    return more;
 }
 
 } // namespace guest::virtio

@@ -4,6 +4,7 @@
 #include "machine/ram.h"
 
 #include <algorithm>
+#include <string_view>
 
 namespace guest {
 
@@ -88,6 +89,36 @@ void read_fadt(const Table& fadt) {
         platform.sleep_control = address;
 }
 
+// Memory32Fixed, then two extended interrupts, in the AML behind the name.
+void read_channel_window(const Table& ssdt) {
+    constexpr std::string_view name = "GWCC0001";
+    constexpr u32 memory_descriptor = 0x000986, interrupt_descriptor = 0x000689;
+    u32 at = header_size;
+    auto find = [&](auto&& here) {
+        while (at < ssdt.length && !here())
+            ++at;
+        return at < ssdt.length;
+    };
+    auto descriptor = [&](u32 head) { return [&, head] { return (ssdt.at<u32>(at) & 0xffffff) == head; }; };
+    if (!find([&] {
+            return at + name.size() <= ssdt.length &&
+                   memcmp(reinterpret_cast<const void*>(ssdt.address + at), name.data(), name.size()) == 0;
+        }))
+        return;
+    ChannelWindow found;
+    if (!find(descriptor(memory_descriptor)))
+        return;
+    found.address = ssdt.at<u32>(at + 4);
+    if (!find(descriptor(interrupt_descriptor)))
+        return;
+    found.status_gsi = ssdt.at<u32>(at + 5);
+    ++at;
+    if (!find(descriptor(interrupt_descriptor)))
+        return;
+    found.adapter_gsi = ssdt.at<u32>(at + 5);
+    platform.channels = found;
+}
+
 } // namespace
 
 void read_acpi(u64 rsdp_address) {
@@ -111,6 +142,9 @@ void read_acpi(u64 rsdp_address) {
             break;
         case signature("MCFG"):
             platform.ecam = table.at<u64>(44);
+            break;
+        case signature("SSDT"):
+            read_channel_window(table);
             break;
         default:
             break;

@@ -8,19 +8,20 @@ namespace guest::interrupts {
 
 enum class Mode { Msix, Intx, Poll };
 
-// A device on an INTx line.
-class IntxClient {
+// Hears of interrupts.
+class Client {
   public:
-    virtual void acknowledge() = 0; // must make the device release the line
+    virtual void interrupted() = 0; // INTx: must make the device release the line
 
   protected:
-    constexpr IntxClient() = default;
-    ~IntxClient() = default;
+    constexpr Client() = default;
+    ~Client() = default;
 };
 
-void init();                                         // power button
-void share_line(u32 slot, u32 pin, IntxClient& who); // PCI slot; pin 1 is INTA
-void service();                                      // before each look for work
+void init();                                      // power button
+void share_line(u32 slot, u32 pin, Client& who);  // PCI slot; pin 1 is INTA
+void take_edges(u32 gsi, u8 vector, Client& who); // of one edge-triggered pin
+void service();                                   // before each look for work
 
 bool power_button(); // pressed since the start
 

@@ -40,7 +40,7 @@ bool Disk::start() {
     reinit_.begin();
     pacer_.begin(options.bytes("disk.rate", 0), clock.now());
     Report("disk")
-        .add("slot", device_.slot())
+        .add("slot", device_.where())
         .add("capacity", device_.capacity() * virtio::VirtioBlk::sector_size)
         .add("span", span_ * block_size)
         .add("depth", depth_)
@@ -96,7 +96,7 @@ u64 Disk::step(u64 now) {
     }
     device_.kick();
     over_ = finishing_ && in_flight_ == 0 && verify_next_ == span_;
-    return interrupt_mode() == interrupts::Mode::Poll && in_flight_ > 0 ? now + 200 * microsecond : next;
+    return device_.polled() && in_flight_ > 0 ? now + 200 * microsecond : next;
 }
 
 Disk::Operation Disk::choose() {

@@ -21,7 +21,7 @@ bool Disk::submit(u16 n, Operation operation, u64 block) {
         break;
     case Operation::Discard:
     case Operation::WriteZeroes: {
-        Range range{request.sector, sectors_per_block, 0};
+        Range range = device_.range(request.sector, sectors_per_block);
         memcpy(slot.data, &range, sizeof range);
         request = {operation == Operation::Discard ? VIRTIO_BLK_T_DISCARD : VIRTIO_BLK_T_WRITE_ZEROES, 0,
                    slot.data, sizeof range, false};

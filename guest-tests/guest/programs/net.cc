@@ -25,7 +25,7 @@ bool Net::start() {
     Report("net")
         .add_ipv4("ip", host_.ip)
         .add_mac("mac", host_.mac)
-        .add("slot", device_.slot())
+        .add("slot", device_.where())
         .add("link", link_up_ ? "up" : "down")
         .add_hex("features", device_.features());
     return true;
@@ -72,7 +72,7 @@ u64 Net::step(u64 now) {
         if (!restart())
             fail("reinit");
     }
-    return interrupt_mode() == interrupts::Mode::Poll ? now + 500 * microsecond : now + second;
+    return device_.polled() ? now + 500 * microsecond : now + second;
 }
 
 void Net::receive_all() {
