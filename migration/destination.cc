@@ -41,6 +41,9 @@ struct Context {
     DestinationSession& session;
     Progress& progress;
     Report& report;
+    Ledger& ledger;
+    Cancel* cancel;
+    std::optional<MigrationId>& entered; // into the ledger
 };
 
 // The phases, in order. Each step consumes a phase and gives the next one.
@@ -99,6 +102,8 @@ Result<Receiving> greet(Context context) {
         context.session.tell(refusal, kTellLimit, Message::Refuse);
         return refusal;
     }
+    TRY(context.ledger.enter(theirs.id, context.cancel));
+    context.entered = theirs.id;
     TRY(context.session.send(Message::HelloReply, encode(ours)));
     context.report.setup = setup.total();
     context.progress.set_status(MigrationStatus::Active);
@@ -200,10 +205,14 @@ Result<Owned> Prepared::take_over() && {
         return commit.error();
     if (commit.value().id != id || commit.value().state != state)
         return error(ErrorCode::Protocol, "COMMIT is for another guest than the one that came");
+    if (!context.ledger.claim(id))
+        return error(ErrorCode::Disconnected,
+                     "COMMIT came too late: the source had asked, and has its guest back");
     Stopwatch watch;
     TRY_IN(context.port.take_over(state), "take over the guest");
     incoming.keep();
     context.report.take_over = watch.total();
+    context.ledger.taken_over(id, context.report.take_over);
     context.report.state = state;
     return Owned{context, id, downtime};
 }
@@ -227,17 +236,18 @@ Status run(Context context) {
     return std::move(owned).announce();
 }
 
-} // namespace
-
-Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOptions& options,
-                       Progress& progress, const Cancel* cancel) {
+Result<Report> receive_over(MachinePort& port, DestinationSession session, const DestinationOptions& options,
+                            Progress& progress, Cancel* cancel) {
     Stopwatch total;
+    Channel& channel = session.channel();
     progress.begin(port.memory().size());
     channel.set_timeout(options.timeout);
     channel.set_cancel(cancel);
     Report report;
-    DestinationSession session{channel};
-    auto outcome = run({port, session, progress, report});
+    Ledger nobody_asks;
+    Ledger& ledger = options.ledger != nullptr ? *options.ledger : nobody_asks;
+    std::optional<MigrationId> entered;
+    auto outcome = run({port, session, progress, report, ledger, cancel, entered});
     if (outcome.ok()) {
         channel.close();
         report.total = total.total();
@@ -250,13 +260,32 @@ Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOpt
         return report;
     }
     // By now everything is thrown away and the disks are let go: the source may take its guest back.
-    const Error reason = std::move(outcome).error();
+    Error reason = std::move(outcome).error();
+    if (entered) {
+        if (ledger.is_fenced(*entered))
+            reason = error(ErrorCode::Disconnected,
+                           "the source lost the connection, asked for its guest, and has it back");
+        ledger.discarded(*entered, reason);
+    }
     session.tell(reason, kTellLimit,
                  session.state() == DestinationState::Committed ? Message::Relinquish : Message::Error);
     session.farewell();
     progress.finish(
         reason.code == ErrorCode::Cancelled ? MigrationStatus::Cancelled : MigrationStatus::Failed, reason);
     return reason;
+}
+
+} // namespace
+
+Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOptions& options,
+                       Progress& progress, Cancel* cancel) {
+    return receive_over(port, DestinationSession{channel}, options, progress, cancel);
+}
+
+Result<Report> receive(MachinePort& port, Connection connection, const DestinationOptions& options,
+                       Progress& progress, Cancel* cancel) {
+    return receive_over(port, DestinationSession{std::move(connection.link), std::move(connection.first)},
+                        options, progress, cancel);
 }
 
 } // namespace godwit::migration

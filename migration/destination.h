@@ -4,9 +4,10 @@
 // Progress and Cancel are the way in and out for the others.
 #pragma once
 
-#include "migration/channel/channel.h"
+#include "migration/ledger.h"
 #include "migration/machine_port.h"
 #include "migration/progress.h"
+#include "migration/reception.h"
 #include "migration/report.h"
 
 namespace godwit::migration {
@@ -14,12 +15,17 @@ namespace godwit::migration {
 struct DestinationOptions {
     // Without any progress of the peer, in every phase.
     std::chrono::milliseconds timeout = kDefaultTimeout;
+    // Where the outcome is remembered, for a source that asks. Null: nobody can ask.
+    Ledger* ledger = nullptr;
 };
 
 // On success the guest is ours: it runs, or is paused if it was before. On an error it did not run here and
 // never will in this attempt; the machine is empty again and can receive anew. `cancel` may be null; it has
-// no effect after COMMIT.
+// no effect after COMMIT. A source that asks before it does requests it too.
 Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOptions& options,
-                       Progress& progress, const Cancel* cancel);
+                       Progress& progress, Cancel* cancel);
+// The same over a connection whose HELLO was read.
+Result<Report> receive(MachinePort& port, Connection connection, const DestinationOptions& options,
+                       Progress& progress, Cancel* cancel);
 
 } // namespace godwit::migration

@@ -78,7 +78,7 @@ struct Machines {
     Progress source_progress;
     Progress destination_progress;
     const Cancel* source_cancel = nullptr;
-    const Cancel* destination_cancel = nullptr;
+    Cancel* destination_cancel = nullptr;
     std::chrono::milliseconds timeout = 10s;
     std::optional<std::chrono::milliseconds> destination_timeout;
     Parameters wanted;
@@ -412,7 +412,10 @@ TEST_CASE("a cancel on either side ends the attempt, and both know", "[migration
     const bool at_source = GENERATE(true, false);
     auto cancel = std::move(Cancel::create()).value();
     Machines machines{RunState::Running};
-    (at_source ? machines.source_cancel : machines.destination_cancel) = cancel.get();
+    if (at_source)
+        machines.source_cancel = cancel.get();
+    else
+        machines.destination_cancel = cancel.get();
     const Link link = connected();
     link.source->on_frame = [&](Message type, Bytes&) {
         if (type == Message::State)

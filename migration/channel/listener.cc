@@ -17,8 +17,8 @@ namespace godwit::migration {
 
 namespace {
 
-// A second connection waits until the first attempt is over.
-constexpr int kBacklog = 4;
+// Several connections of one migration come at once.
+constexpr int kBacklog = 64;
 
 std::string peer_text(const sockaddr_storage& peer, socklen_t length, const Address& local) {
     char host[NI_MAXHOST];
@@ -117,6 +117,12 @@ Result<Listener> Listener::open_fd(Address address) {
 Listener::~Listener() {
     if (socket_ && address_.kind == Address::Kind::Unix)
         (void)::unlink(address_.path.c_str());
+}
+
+Result<bool> Listener::wait(std::chrono::milliseconds timeout, const Cancel* cancel) {
+    if (connected_)
+        return true;
+    return wait_ready(socket_, POLLIN, timeout, cancel);
 }
 
 Result<std::unique_ptr<Channel>> Listener::accept(std::chrono::milliseconds timeout, const Cancel* cancel) {

@@ -19,6 +19,10 @@ class Listener {
 
     // With the port that the kernel chose when 0 was asked for.
     const Address& address() const { return address_; }
+    // True when accept() would find a connection; false after `timeout`.
+    Result<bool> wait(std::chrono::milliseconds timeout, const Cancel* cancel);
+    // The descriptor that was given was the connection itself, and accept() has given it away.
+    bool used_up() const { return !socket_; }
     // One connection. After `timeout` the error is Disconnected.
     Result<std::unique_ptr<Channel>> accept(std::chrono::milliseconds timeout, const Cancel* cancel);
 

@@ -36,6 +36,8 @@ enum class Message : std::uint16_t {
     Running = 12,    // D: the guest is mine
     Relinquish = 13, // D, after a COMMIT: the guest did not run here and never will
     Error = 14,      // S, D: why this side gives up
+    Query = 15,      // S, on a connection of its own: who has the guest of this migration?
+    Unknown = 16,    // D: this receiver never heard of it
 };
 
 inline constexpr std::uint32_t kPagesPerFrame = 256;
@@ -64,6 +66,8 @@ inline constexpr std::array kMessages{
     MessageTraits{Message::Running, "RUNNING", 64, 0},
     MessageTraits{Message::Relinquish, "RELINQUISH", 8 << 10, 0},
     MessageTraits{Message::Error, "ERROR", 8 << 10, 0},
+    MessageTraits{Message::Query, "QUERY", 64, 0},
+    MessageTraits{Message::Unknown, "UNKNOWN", 64, 0},
 };
 
 constexpr const MessageTraits* traits_of(Message type) {

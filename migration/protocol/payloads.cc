@@ -301,4 +301,16 @@ Result<RunningBody> decode_running(std::span<const std::byte> body) {
     return running;
 }
 
+Bytes encode_id(const MigrationId& id) {
+    return {id.begin(), id.end()};
+}
+
+Result<MigrationId> decode_id(std::span<const std::byte> body) {
+    ByteReader in{body};
+    MigrationId id;
+    TRY(get_id(in, id));
+    TRY(at_end(in));
+    return id;
+}
+
 } // namespace godwit::migration

@@ -105,4 +105,8 @@ struct RunningBody {
 Bytes encode(const RunningBody& running);
 Result<RunningBody> decode_running(std::span<const std::byte> body);
 
+// QUERY and UNKNOWN: the migration that is meant.
+Bytes encode_id(const MigrationId& id);
+Result<MigrationId> decode_id(std::span<const std::byte> body);
+
 } // namespace godwit::migration

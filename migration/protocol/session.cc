@@ -19,7 +19,9 @@ constexpr auto kReasonWait = 20ms;
 constexpr auto kFarewell = 1s;
 
 template <class State>
-constexpr std::string_view kPeerName = std::is_same_v<State, SourceState> ? "the destination" : "the source";
+constexpr std::string_view kPeerName =
+    std::is_same_v<State, SourceState> || std::is_same_v<State, AskerState> ? "the destination"
+                                                                            : "the source";
 
 iovec part_of(std::span<const std::byte> bytes) {
     return {const_cast<std::byte*>(bytes.data()), bytes.size()};
@@ -44,7 +46,7 @@ Status FrameLink::send(Message type, std::span<const std::byte> body, std::span<
     parts_.insert(parts_.end(), data.begin(), data.end());
     // Whatever fails here, the peer has not got the whole frame: the kernel took less than all of it.
     can_send_ = false;
-    TRY(channel_.write(parts_));
+    TRY(channel_->write(parts_));
     can_send_ = true;
     return {};
 }
@@ -53,13 +55,13 @@ Result<Frame> FrameLink::receive() {
     if (data_left_ != 0)
         return error(ErrorCode::Internal, "{} bytes of page data were not taken", data_left_);
     std::array<std::byte, kHeaderBytes> raw;
-    TRY(channel_.read(std::span{raw}));
+    TRY(channel_->read(std::span{raw}));
     const FrameHeader header = TRY(decode_header(raw));
     if (header.sequence != ++received_)
         return error(ErrorCode::Protocol, "{} has sequence number {}, {} was due", to_string(header.type),
                      header.sequence, received_);
     Frame frame{header.type, Bytes(header.body_length), header.data_length};
-    TRY(channel_.read(std::span{frame.body}));
+    TRY(channel_->read(std::span{frame.body}));
     if (crc32c(frame.body) != header.body_crc)
         return corrupt("the checksum of {} does not hold", to_string(header.type));
     data_left_ = header.data_length;
@@ -67,7 +69,7 @@ Result<Frame> FrameLink::receive() {
 }
 
 Status FrameLink::receive_data(std::span<const iovec> parts) {
-    TRY(channel_.read(parts));
+    TRY(channel_->read(parts));
     data_left_ = 0;
     return {};
 }
@@ -110,7 +112,7 @@ Error Session<State>::explained_by_peer(Error ours) {
 
 template <class State>
 Result<Frame> Session<State>::receive() {
-    Frame frame = TRY(link_.receive());
+    Frame frame = first_ ? std::move(*std::exchange(first_, std::nullopt)) : TRY(link_.receive());
     TRY(advance(Step::Receive, frame.type));
     if (frame.type == Message::Error || frame.type == Message::Refuse || frame.type == Message::Relinquish) {
         peer_gave_up_ = true;
@@ -169,5 +171,7 @@ void Session<State>::farewell() {
 
 template class Session<SourceState>;
 template class Session<DestinationState>;
+template class Session<AskerState>;
+template class Session<AnswererState>;
 
 } // namespace godwit::migration

@@ -24,18 +24,18 @@ struct Frame {
 // Frames without the tables: what both sides share.
 class FrameLink {
   public:
-    explicit FrameLink(Channel& channel) : channel_(channel) {}
+    explicit FrameLink(Channel& channel) : channel_(&channel) {}
 
     Status send(Message type, std::span<const std::byte> body, std::span<const iovec> data);
     // Header and body; the length is bounded before anything is allocated.
     Result<Frame> receive();
     Status receive_data(std::span<const iovec> parts);
-    Channel& channel() { return channel_; }
+    Channel& channel() { return *channel_; }
     // False when a frame was left in the middle: nothing that follows would be understood.
     bool can_send() const { return can_send_; }
 
   private:
-    Channel& channel_;
+    Channel* channel_;
     std::uint32_t sent_ = 0;
     std::uint32_t received_ = 0;
     std::uint32_t data_left_ = 0;
@@ -47,6 +47,9 @@ template <class State>
 class Session {
   public:
     explicit Session(Channel& channel) : link_(channel) {}
+    // Goes on with a connection of which somebody has read the first frame, to see what it is about.
+    // receive() gives that frame first.
+    Session(FrameLink link, Frame first) : link_(std::move(link)), first_(std::move(first)) {}
 
     State state() const { return state_; }
     Channel& channel() { return link_.channel(); }
@@ -73,13 +76,18 @@ class Session {
     Error explained_by_peer(Error ours);
 
     FrameLink link_;
+    std::optional<Frame> first_;
     State state_{}; // Connected
     bool peer_gave_up_ = false;
 };
 
 extern template class Session<SourceState>;
 extern template class Session<DestinationState>;
+extern template class Session<AskerState>;
+extern template class Session<AnswererState>;
 using SourceSession = Session<SourceState>;
 using DestinationSession = Session<DestinationState>;
+using AskerSession = Session<AskerState>;
+using AnswererSession = Session<AnswererState>;
 
 } // namespace godwit::migration

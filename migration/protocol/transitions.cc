@@ -17,4 +17,14 @@ std::string_view to_string(DestinationState state) {
     return kNames[static_cast<std::size_t>(state)];
 }
 
+std::string_view to_string(AskerState state) {
+    static constexpr std::string_view kNames[] = {"connected", "asked", "runs", "never", "unknown", "failed"};
+    return kNames[static_cast<std::size_t>(state)];
+}
+
+std::string_view to_string(AnswererState state) {
+    static constexpr std::string_view kNames[] = {"connected", "asked", "answered", "failed"};
+    return kNames[static_cast<std::size_t>(state)];
+}
+
 } // namespace godwit::migration

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The protocol as two tables, one per side: in which state which message may be sent or received, and the
-// state after it. The code takes every step through them; what is not here is a protocol error. Constants.
+// The protocol as tables: in which state which message may be sent or received, and the state after it; two
+// for the sides of a migration, two for the sides of the question that a source in doubt asks. The code takes
+// every step through them; what is not here is a protocol error. Constants.
 #pragma once
 
 #include "migration/protocol/message.h"
@@ -51,6 +52,23 @@ enum class DestinationState : std::uint8_t {
     Running,       // end
     Relinquished,  // end: the guest never ran here
     Failed,        // end: the guest never ran here
+};
+
+// On a connection of its own, as often as it needs.
+enum class AskerState : std::uint8_t {
+    Connected,
+    Asked,   // waits for the answer
+    Runs,    // end: the destination has the guest
+    Never,   // end: the destination does not have it and never will
+    Unknown, // end: whoever answered knows nothing of it
+    Failed,  // end: no answer
+};
+
+enum class AnswererState : std::uint8_t {
+    Connected,
+    Asked,    // QUERY is here and must be answered
+    Answered, // end
+    Failed,   // end
 };
 
 constexpr auto source_transitions() {
@@ -135,15 +153,46 @@ constexpr auto destination_transitions() {
     };
 }
 
+constexpr auto asker_transitions() {
+    using enum AskerState;
+    using enum Step;
+    using T = Transition<AskerState>;
+    return std::array{
+        T{Connected, Send, Message::Query, Asked},
+        T{Asked, Receive, Message::Running, Runs},
+        T{Asked, Receive, Message::Relinquish, Never},
+        T{Asked, Receive, Message::Unknown, AskerState::Unknown},
+        T{Connected, Receive, Message::Error, Failed},
+        T{Asked, Receive, Message::Error, Failed},
+    };
+}
+
+constexpr auto answerer_transitions() {
+    using enum AnswererState;
+    using enum Step;
+    using T = Transition<AnswererState>;
+    return std::array{
+        T{Connected, Receive, Message::Query, Asked},  T{Asked, Send, Message::Running, Answered},
+        T{Asked, Send, Message::Relinquish, Answered}, T{Asked, Send, Message::Unknown, Answered},
+        T{Asked, Send, Message::Error, Failed},
+    };
+}
+
 inline constexpr auto kSourceTransitions = source_transitions();
 inline constexpr auto kDestinationTransitions = destination_transitions();
+inline constexpr auto kAskerTransitions = asker_transitions();
+inline constexpr auto kAnswererTransitions = answerer_transitions();
 
 template <class State>
 constexpr std::span<const Transition<State>> transitions_of() {
     if constexpr (std::is_same_v<State, SourceState>)
         return kSourceTransitions;
-    else
+    else if constexpr (std::is_same_v<State, DestinationState>)
         return kDestinationTransitions;
+    else if constexpr (std::is_same_v<State, AskerState>)
+        return kAskerTransitions;
+    else
+        return kAnswererTransitions;
 }
 
 // The state after a step, or nothing when the step is not allowed.
@@ -157,5 +206,7 @@ constexpr std::optional<State> next_state(State from, Step step, Message message
 
 std::string_view to_string(SourceState state);
 std::string_view to_string(DestinationState state);
+std::string_view to_string(AskerState state);
+std::string_view to_string(AnswererState state);
 
 } // namespace godwit::migration

@@ -1,47 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/incoming.h"
 
+#include "migration/query.h"
 #include "vmm/base/log.h"
 
 namespace godwit::control {
 
 namespace {
-constexpr std::chrono::hours kForever{24 * 365};
+
+using namespace std::chrono_literals;
+using migration::Connection;
+
+// How long a new migration waits for the one before it to be cleaned up.
+constexpr auto kPatience = 1s;
+
 } // namespace
 
 Result<std::unique_ptr<Incoming>> Incoming::start(Machine& machine, const std::string& address,
                                                   const migration::DestinationOptions& options,
                                                   Callbacks callbacks) {
     const migration::Address parsed = TRY(migration::Address::parse(address));
-    migration::Listener listener = TRY(migration::Listener::open(parsed));
-    auto cancel = TRY(migration::Cancel::create());
+    auto reception = TRY(migration::Reception::open(parsed));
     std::unique_ptr<Incoming> incoming{
-        new Incoming{machine, std::move(listener), options, std::move(cancel), std::move(callbacks)}};
-    log::info("waiting for a migration on {}", incoming->listener_.address().text());
+        new Incoming{machine, std::move(reception), options, std::move(callbacks)}};
+    incoming->open_door();
+    log::info("waiting for a migration on {}", incoming->reception_->address().text());
     incoming->thread_ = std::thread{[raw = incoming.get()] { raw->thread_main(); }};
     return incoming;
 }
 
 Incoming::~Incoming() {
-    cancel_->request();
+    {
+        const std::lock_guard lock{mutex_};
+        ending_ = true;
+        if (cancel_ != nullptr)
+            cancel_->request();
+    }
+    const Error ending = error(ErrorCode::Cancelled, "cancelled");
+    arrivals_.close(ending);
     if (thread_.joinable())
         thread_.join();
+    ledger_.close();
+    reception_.reset();
+}
+
+void Incoming::open_door() {
+    reception_->route(migration::Message::Hello, [this](Connection connection) {
+        const std::string peer = connection.channel->peer();
+        if (arrivals_.offer(connection, kPatience))
+            return;
+        const bool here = progress_.snapshot().status == migration::MigrationStatus::Completed;
+        const Error busy = error(ErrorCode::NoDevice, "{}",
+                                 here ? "this receiver has its guest already"
+                                      : "another migration to this receiver is under way");
+        log::warning("{} wants to migrate to here: {}", peer, busy.text);
+        migration::refuse(std::move(connection), busy);
+    });
+    reception_->route(migration::Message::Query,
+                      [this](Connection connection) { answer_query(std::move(connection), ledger_); });
+    reception_->start([this](const Error& why) { arrivals_.close(why); });
 }
 
 void Incoming::thread_main() {
     for (;;) {
-        const auto report = attempt();
-        if (report.ok())
-            return callbacks_.arrived(*report);
-        if (cancel_->requested() || !callbacks_.failed(report.error()))
+        auto connection = arrivals_.wait();
+        if (!connection.ok()) {
+            if (connection.error().code != ErrorCode::Cancelled)
+                (void)callbacks_.failed(connection.error(), true);
             return;
-        log::info("waiting for a migration again on {}", listener_.address().text());
+        }
+        const auto report = attempt(std::move(connection).value());
+        if (report.ok()) {
+            arrivals_.close(error(ErrorCode::Cancelled, "the guest is here"));
+            return callbacks_.arrived(*report);
+        }
+        {
+            const std::lock_guard lock{mutex_};
+            if (ending_)
+                return;
+        }
+        if (!callbacks_.failed(report.error(), false))
+            return arrivals_.close(report.error());
+        log::info("waiting for a migration again on {}", reception_->address().text());
     }
 }
 
-Result<migration::Report> Incoming::attempt() {
-    auto channel = TRY(listener_.accept(kForever, cancel_.get()));
-    return migration::receive(port_, *channel, options_, progress_, cancel_.get());
+Result<migration::Report> Incoming::attempt(Connection connection) {
+    auto cancel = TRY(migration::Cancel::create());
+    migration::Cancel& wanted = *cancel;
+    {
+        const std::lock_guard lock{mutex_};
+        if (ending_)
+            return error(ErrorCode::Cancelled, "cancelled");
+        cancel_ = std::move(cancel);
+    }
+    const auto report = migration::receive(port_, std::move(connection), options_, progress_, &wanted);
+    const std::lock_guard lock{mutex_};
+    cancel_.reset();
+    return report;
 }
 
 } // namespace godwit::control

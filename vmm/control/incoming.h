@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for a guest: listens, receives, and listens again after an attempt that failed.
-// Threads: created and destroyed on the conductor; its own thread does the work.
+// Waiting for a guest: listens, receives one at a time, and waits again after an attempt that failed. It goes
+// on listening when the guest is here, so that a source that lost the connection can ask who has it.
+// Threads: created and destroyed on the conductor; a thread of its own receives.
 #pragma once
 
+#include "migration/arrivals.h"
 #include "migration/channel/cancel.h"
-#include "migration/channel/listener.h"
 #include "migration/destination.h"
+#include "migration/ledger.h"
 #include "migration/progress.h"
+#include "migration/reception.h"
 #include "migration/report.h"
 #include "vmm/machine/migration_port.h"
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -23,8 +27,8 @@ class Incoming {
     // Both are called on the incoming thread.
     struct Callbacks {
         std::function<void(const migration::Report&)> arrived; // the guest is ours; waiting is over
-        // True: wait for the next attempt.
-        std::function<bool(const Error&)> failed;
+        // True: wait for the next attempt. `last`: there can be none.
+        std::function<bool(const Error&, bool last)> failed;
     };
 
     static Result<std::unique_ptr<Incoming>> start(Machine& machine, const std::string& address,
@@ -36,19 +40,26 @@ class Incoming {
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }
 
   private:
-    Incoming(Machine& machine, migration::Listener listener, const migration::DestinationOptions& options,
-             std::unique_ptr<migration::Cancel> cancel, Callbacks callbacks)
-        : port_(machine), listener_(std::move(listener)), options_(options), cancel_(std::move(cancel)),
-          callbacks_(std::move(callbacks)) {}
+    Incoming(Machine& machine, std::unique_ptr<migration::Reception> reception,
+             const migration::DestinationOptions& options, Callbacks callbacks)
+        : port_(machine), options_(options), callbacks_(std::move(callbacks)),
+          reception_(std::move(reception)) {
+        options_.ledger = &ledger_;
+    }
+    void open_door();
     void thread_main();
-    Result<migration::Report> attempt();
+    Result<migration::Report> attempt(migration::Connection connection);
 
     MigrationPort port_;
-    migration::Listener listener_;
-    const migration::DestinationOptions options_;
-    std::unique_ptr<migration::Cancel> cancel_;
+    migration::DestinationOptions options_;
     Callbacks callbacks_;
     migration::Progress progress_;
+    migration::Ledger ledger_;
+    migration::Arrivals arrivals_;
+    std::mutex mutex_;
+    bool ending_ = false;                       // under mutex_
+    std::unique_ptr<migration::Cancel> cancel_; // under mutex_; of the attempt that is under way
+    std::unique_ptr<migration::Reception> reception_;
     std::thread thread_; // last: uses everything above
 };
 

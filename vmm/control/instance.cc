@@ -78,12 +78,13 @@ Status Instance::begin() {
     if (!options_.incoming.empty()) {
         Incoming::Callbacks callbacks;
         callbacks.arrived = [this](const migration::Report&) { tasks_.push([this] { guest_arrived(); }); };
-        callbacks.failed = [this](const Error& why) {
+        callbacks.failed = [this](const Error& why, bool last) {
             log::error("the migration to here failed: {}", why.text);
             broadcast("MIGRATION", {{"status", "failed"}, {"error-desc", why.text}});
-            if (options_.once)
+            const bool ends = options_.once || last;
+            if (ends)
                 tasks_.push([this, code = why.code] { end(exit_status(code)); });
-            return !options_.once;
+            return !ends;
         };
         incoming_ =
             TRY(Incoming::start(*machine_, options_.incoming, {options_.peer_timeout}, std::move(callbacks)));
@@ -203,7 +204,6 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
 }
 
 void Instance::guest_arrived() {
-    incoming_.reset();
     broadcast("MIGRATION", {{"status", "completed"}});
     if (!machine_->held(Machine::Hold::Operator))
         broadcast("RESUME");
