@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/wire/description_json.h"
 
+#include "migration/wire/format.h"
 #include "vmm/base/address.h"
 
 #include <fmt/format.h>
@@ -150,9 +151,20 @@ void write_record(Json& json, const RecordDescription& record) {
     json.close(']');
 }
 
+void write_notes(Json& json, const DescriptionNotes& notes) {
+    json.key(kNotesKey);
+    json.open('{');
+    json.key("order");
+    json.open('[');
+    for (const std::string& step : notes.order)
+        json.text(step);
+    json.close(']');
+    json.close('}');
+}
+
 } // namespace
 
-std::string describe(const std::vector<DescribedSection>& sections) {
+std::string describe(const std::vector<DescribedSection>& sections, const DescriptionNotes& notes) {
     Json json;
     json.open('{');
     json.key("page_size");
@@ -171,6 +183,8 @@ std::string describe(const std::vector<DescribedSection>& sections) {
         json.close('}');
     }
     json.close(']');
+    if (!notes.empty())
+        write_notes(json, notes);
     json.close('}');
     return json.take();
 }

@@ -8,6 +8,7 @@
 #include "migration/state/description.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +23,14 @@ struct DescribedSection {
     RecordDescription description;
 };
 
+// What godwit adds for its own readers, under kNotesKey.
+struct DescriptionNotes {
+    std::span<const std::string> order; // the steps of saving, as they happened
+    bool empty() const { return order.empty(); }
+};
+
 // One line, no NUL. Elements of an array that look alike are described once, with `array_len`; a field name
 // that repeats within a record gets the suffix "[k]".
-std::string describe(const std::vector<DescribedSection>& sections);
+std::string describe(const std::vector<DescribedSection>& sections, const DescriptionNotes& notes = {});
 
 } // namespace godwit::migration::wire

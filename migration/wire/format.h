@@ -48,6 +48,9 @@ inline constexpr std::uint64_t kContinue = 0x020; // same block as the page reco
 inline constexpr std::uint64_t kMask = 0xfff;
 } // namespace ram_flag
 
+// What only godwit writes into the description, as a member that QEMU's readers pass over.
+inline constexpr std::string_view kNotesKey = "godwit";
+
 // What a reader accepts. The peer is hostile: every length is compared with one of these first.
 inline constexpr std::size_t kMaxNameLength = 127; // QEMU's analysis script reads the length as signed
 inline constexpr std::size_t kMaxStateBytes = std::size_t{64} << 20;

@@ -63,7 +63,10 @@ Status StreamWriter::end(bool with_description) {
     ByteWriter out;
     put_item(out, Item::Eof);
     if (with_description) {
-        const std::string json = describe(described_);
+        DescriptionNotes notes;
+        if (trace_ != nullptr)
+            notes.order = trace_->steps();
+        const std::string json = describe(described_, notes);
         put_item(out, Item::Description);
         out.be(static_cast<std::uint32_t>(json.size()));
         out.append(std::string_view{json});

@@ -16,7 +16,7 @@ namespace godwit::migration::wire {
 
 class StreamWriter {
   public:
-    // Both must outlive the writer; `trace` may be null.
+    // Both must outlive the writer; `trace` may be null. The description tells its steps.
     explicit StreamWriter(Sink& sink, OrderTrace* trace = nullptr) : sink_(sink), trace_(trace) {}
 
     // Magic, version, configuration.

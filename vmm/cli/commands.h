@@ -32,6 +32,7 @@ Command add_pause(CLI::App& program);
 Command add_resume(CLI::App& program);
 Command add_powerdown(CLI::App& program);
 Command add_quit(CLI::App& program);
+Command add_inspect(CLI::App& program);
 
 // Says what went wrong on standard error and gives the exit status that goes with it.
 ExitStatus report(const Error& error);

@@ -32,7 +32,8 @@ Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
 }
 
 Status write_stream(Machine& machine, migration::wire::FdSink& sink, migration::RunState state) {
-    migration::wire::StreamWriter stream{sink};
+    OrderTrace order;
+    migration::wire::StreamWriter stream{sink, &order};
     TRY(stream.begin());
     TRY(write_ram(machine.memory(), sink));
     for (StateSection* const section : machine.sections())

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`godwit inspect` on files of godwit and of a stock QEMU: sections, fields, differences, damage."""
+import json
+import shutil
+import subprocess
+
+import network
+import pytest
+import vm
+from test_files import HEARTBEAT, qemu_guest, section_at
+
+SECTIONS = ["timer", "cpu_common", "cpu", "apic", "ioapic", "kvmclock", "acpi-ged", "0000:00:00.0/gpex_root", "PCIHost",
+            "PCIBUS", "serial", "0000:00:01.0/virtio-blk", "globalstate"]
+
+
+def inspect(*arguments, status=0, **options):
+    done = subprocess.run([vm.GODWIT, "inspect", *map(str, arguments)], capture_output=True, text=True, check=False,
+                          timeout=vm.PATIENCE, **options)
+    assert done.returncode == status, done.stdout[-2000:] + done.stderr
+    return done
+
+
+def field(section, *path):
+    """A field by its names, from the JSON form; numbers pick elements of an array of structs."""
+    for name in path:
+        if isinstance(name, int):
+            section = next(f for f in section if f.get("index", 0) == name)
+        else:
+            found = [f for f in section["fields"] + section.get("subsections", []) if f["name"] == name]
+            section = found if len(found) > 1 or "index" in found[0] else found[0]
+    return section["value"]
+
+
+def by_name(state, name):
+    return next(s for s in state["sections"] if s["name"] == name)
+
+
+@pytest.fixture
+def saved(scene):
+    image = scene.disk()
+    guest = scene.run(f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", disk=image)
+    guest.wait_line(r"GT heartbeat n=5\b")
+    guest.cli("pause")
+    guest.cli("save", str(scene.path / "one.state"))
+    guest.cli("save", str(scene.path / "again.state"))
+    guest.cli("resume")
+    guest.wait_line(r"GT heartbeat n=10\b")
+    guest.cli("save", str(scene.path / "later.state"), "--quit")
+    guest.expect_exit(0)
+    return scene.path
+
+
+def test_every_section_and_field_is_shown(saved):
+    text = inspect(saved / "one.state").stdout
+    for name in ("vq[0].last_avail_idx", "virtio/64bit_features.guest_features", "state.divider", "env.eip",
+                 "VIRTIO_F_VERSION_1", "ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK", '"paused"'):
+        assert name in text, text
+    assert "problems     none" in text
+
+    state = json.loads(inspect("--json", saved / "one.state").stdout)
+    assert [s["name"] for s in state["sections"]] == SECTIONS
+    assert all(s["decoded"] for s in state["sections"]) and not state["problems"]
+    at = state["ram"]["offset"] + state["ram"]["size"]
+    for section in state["sections"]:  # they lie side by side
+        assert section["offset"] == at
+        at += section["size"]
+    assert at + 1 == state["description"]["offset"]
+    assert state["description"]["offset"] + state["description"]["size"] == state["size"]
+    block, = state["ram"]["blocks"]
+    assert (block["data_pages"] + block["zero_pages"]) * 4096 == block["size"] == 128 << 20
+
+
+def test_order_of_saving_is_recorded(saved):
+    steps = inspect("--order", saved / "one.state").stdout.splitlines()
+    blk = [s.split(": ")[1] for s in steps if "virtio-blk: " in s]
+    assert blk[:7] == ["save", "core.start", "transport.save_config", "core.common", "core.queues", "transport.save_queue",
+                       "device.save_device"]
+    assert blk[7] == "core.subsections" and "virtio/virtqueues" in blk
+
+
+def test_files_are_compared(saved):
+    same = inspect("--diff", saved / "one.state", saved / "again.state", "--json", status=1)
+    differences = json.loads(same.stdout)
+    # The guest stood still in between; only the clocks went on.
+    assert not differences["ram"]
+    assert {d["section"] for d in differences["differences"]} <= {"timer", "kvmclock", "cpu", "apic"}, same.stdout
+    assert "the same" in inspect("--diff", saved / "one.state", saved / "one.state").stdout
+    later = inspect("--diff", saved / "one.state", saved / "later.state", status=1).stdout
+    assert "env.tsc" in later and "pages differ" in later and '"paused"' not in later
+
+
+def test_pipe_is_read(saved):
+    with open(saved / "one.state", "rb") as file:
+        piped = subprocess.run(["cat"], stdin=file, capture_output=True, check=True).stdout
+    done = subprocess.run([vm.GODWIT, "inspect", "--sections", "-"], input=piped, capture_output=True, check=False)
+    assert done.returncode == 0 and b"virtio-blk" in done.stdout and b"env.eip" not in done.stdout
+
+
+def test_damaged_file_is_shown_as_far_as_it_goes(saved):
+    data = bytearray((saved / "one.state").read_bytes())
+    data[section_at(data, "serial") + 5 + 1 + 6 + 8 + 11] ^= 0xff  # its footer
+    (saved / "broken.state").write_bytes(data)
+    done = inspect(saved / "broken.state", status=2)
+    assert "globalstate" in done.stdout and "serial" in done.stderr and "byte" in done.stderr
+    del data[len(data) // 2:]
+    (saved / "broken.state").write_bytes(data)
+    done = inspect(saved / "broken.state", status=2)
+    assert "the stream ends" in done.stderr
+    (saved / "broken.state").write_bytes(b"not a stream at all")
+    assert "magic" in inspect(saved / "broken.state", status=2).stderr
+    assert "No such file" in inspect(saved / "none.state", status=2).stderr
+    inspect(saved / "one.state", saved / "later.state", status=2)
+
+
+def test_file_of_a_stock_qemu_has_the_same_fields(plain_scene, saved):
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("there is no QEMU here")
+    theirs = plain_scene.path / "qemu.state"
+    qemu_guest(plain_scene, f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", 1,
+               plain_scene.disk("other.raw"), theirs)
+    state = json.loads(inspect("--json", theirs).stdout)
+    assert all(s["decoded"] for s in state["sections"]) and not state["problems"]
+    blk = by_name(state, "0000:00:01.0/virtio-blk")
+    assert field(blk, "status") == 0x0f
+    assert field(blk, "vq", 0, "num") == 256
+    assert field(blk, "virtio/64bit_features", "guest_features") >> 32 & 1
+    ours = json.loads(inspect("--json", saved / "one.state").stdout)
+    for section in ours["sections"]:
+        other = by_name(state, section["name"])
+        assert (other["version"], other["body_size"]) == (section["version"], section["body_size"])
+    compared = json.loads(inspect("--diff", "--json", theirs, saved / "one.state", status=1).stdout)
+    lacking = [d for d in compared["differences"] if d["field"] and (d["first"] is None or d["second"] is None)]
+    assert {d["section"] for d in lacking} <= {"ram"}, lacking
+    only = {d["section"] for d in compared["differences"] if not d["field"]}
+    assert only <= {"fw_cfg", "kvm-tpr-opt", "mc146818rtc"}, only
+
+
+def test_network_device_is_shown(scene):
+    scene.with_network()
+    guest = scene.run(f"prog=net,heartbeat net.ip={network.GUEST} {HEARTBEAT}", tap="tap0")
+    guest.wait_line(r"GT heartbeat n=5\b")
+    state = scene.path / "net.state"
+    guest.cli("save", str(state), "--quit")
+    guest.expect_exit(0)
+    assert "02:00:00:00:00:15" in inspect("--only", "virtio-net", state).stdout

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/inspect/description.h"
+
+#include "migration/printable.h"
+#include "migration/wire/format.h"
+#include "vmm/base/bytes.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace godwit::migration::inspect {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxValues = std::size_t{1} << 20;
+constexpr std::size_t kMaxName = 255;
+constexpr std::size_t kHeader = 1 + sizeof(std::uint32_t); // item, length
+
+// The parser keeps every value in memory and destroys them recursively: both are bounded here.
+Status check_bounds(std::string_view text) {
+    std::size_t depth = 0;
+    std::size_t values = 0;
+    bool quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (quoted) {
+            if (c == '\\')
+                ++i;
+            else
+                quoted = c != '"';
+            continue;
+        }
+        quoted = c == '"';
+        if (c == '{' || c == '[') {
+            if (++depth > kMaxDepth)
+                return corrupt("nested more than {} deep", kMaxDepth);
+        } else if ((c == '}' || c == ']') && depth != 0) {
+            --depth;
+        }
+        if ((c == ',' || c == '{' || c == '[') && ++values > kMaxValues)
+            return corrupt("more than {} values", kMaxValues);
+    }
+    return {};
+}
+
+Result<std::string> text_of(const Json& object, const char* key) {
+    const auto found = object.find(key);
+    if (found == object.end() || !found->is_string())
+        return corrupt("'{}' is missing or no text", key);
+    std::string text = found->get<std::string>();
+    if (text.size() > kMaxName)
+        return corrupt("'{}' has {} characters, at most {} can be", key, text.size(), kMaxName);
+    return printable(text);
+}
+
+Result<std::uint64_t> number_of(const Json& object, const char* key) {
+    const auto found = object.find(key);
+    if (found == object.end() || !found->is_number_unsigned())
+        return corrupt("'{}' is missing or no number", key);
+    return found->get<std::uint64_t>();
+}
+
+Result<std::uint32_t> word_of(const Json& object, const char* key) {
+    const auto number = TRY(number_of(object, key));
+    if (number > UINT32_MAX)
+        return corrupt("'{}' is {}, 32 bits it has", key, number);
+    return static_cast<std::uint32_t>(number);
+}
+
+const Json* list_of(const Json& object, const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_array() ? &*found : nullptr;
+}
+
+Status parse_record(const Json& object, RecordDescription& record);
+
+Result<FieldDescription> parse_field(const Json& object) {
+    if (!object.is_object())
+        return corrupt("a field is no object");
+    FieldDescription field;
+    field.name = TRY(text_of(object, "name"));
+    field.type = TRY(text_of(object, "type"));
+    field.size = TRY(number_of(object, "size"));
+    if (object.contains("array_len"))
+        field.array_length = TRY(number_of(object, "array_len"));
+    if (object.contains("index"))
+        field.index = TRY(number_of(object, "index"));
+    const auto structure = object.find("struct");
+    // A temporary object has its record in the field itself.
+    const bool inside = structure == object.end() && object.contains("fields");
+    if (structure != object.end() || inside) {
+        const Json& from = inside ? object : *structure;
+        if (!from.is_object())
+            return corrupt("'{}': 'struct' is no object", field.name);
+        TRY_IN(parse_record(from, field.structure.emplace_back()), field.name);
+    }
+    return field;
+}
+
+Status parse_record(const Json& object, RecordDescription& record) {
+    if (object.contains("vmsd_name"))
+        record.name = TRY(text_of(object, "vmsd_name"));
+    if (object.contains("version"))
+        record.version = TRY(word_of(object, "version"));
+    if (const Json* const fields = list_of(object, "fields"))
+        for (const Json& field : *fields)
+            record.fields.push_back(TRY(parse_field(field)));
+    if (const Json* const subsections = list_of(object, "subsections"))
+        for (const Json& subsection : *subsections) {
+            if (!subsection.is_object())
+                return corrupt("a subsection is no object");
+            TRY(parse_record(subsection, record.subsections.emplace_back()));
+        }
+    return {};
+}
+
+void parse_notes(const Json& root, WriterNotes& notes) {
+    const auto own = root.find(std::string{wire::kNotesKey});
+    if (own == root.end() || !own->is_object())
+        return;
+    if (const Json* const order = list_of(*own, "order"))
+        for (const Json& step : *order)
+            if (step.is_string())
+                notes.order.push_back(printable(step.get<std::string>()));
+}
+
+} // namespace
+
+std::optional<std::size_t> find_description(std::span<const std::byte> tail) {
+    // The text has no zero byte, and the length before it has at least one: it is below 2^24. The text
+    // starts behind the last zero, or up to three bytes later when the length goes on.
+    const auto last = std::find(tail.rbegin(), tail.rend(), std::byte{0}).base();
+    const auto after = static_cast<std::size_t>(last - tail.begin());
+    for (std::size_t start = std::max(after, kHeader); start <= after + 3 && start <= tail.size(); ++start)
+        if (tail[start - kHeader] == static_cast<std::byte>(wire::Item::Description) &&
+            load_be<std::uint32_t>(tail.subspan(start - 4)) == tail.size() - start)
+            return start - kHeader;
+    return {};
+}
+
+Result<Description> parse_description(std::string_view json) {
+    if (json.size() > wire::kMaxDescriptionBytes)
+        return corrupt("{} bytes, at most {} can be", json.size(), wire::kMaxDescriptionBytes);
+    TRY(check_bounds(json));
+    const Json root = Json::parse(json, nullptr, false);
+    if (root.is_discarded() || !root.is_object())
+        return corrupt("it is not JSON");
+    const Json* const devices = list_of(root, "devices");
+    if (devices == nullptr)
+        return corrupt("it lists no devices");
+    Description description;
+    for (const Json& device : *devices) {
+        if (!device.is_object())
+            return corrupt("a device is no object");
+        wire::DescribedSection section{};
+        section.name = TRY(text_of(device, "name"));
+        section.instance = TRY(word_of(device, "instance_id"));
+        TRY_IN(parse_record(device, section.description), section.name);
+        section.record = section.description.name.empty() ? section.name : section.description.name;
+        section.version = section.description.version;
+        description.sections.push_back(std::move(section));
+    }
+    parse_notes(root, description.notes);
+    return description;
+}
+
+} // namespace godwit::migration::inspect

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The JSON description at the end of a stream, found and read back; the counterpart of
+// migration/wire/description_json.h. Reference: scripts/analyze-migration.py of QEMU 7.2. Pure functions.
+#pragma once
+
+#include "migration/wire/description_json.h"
+#include "vmm/base/result.h"
+
+#include <optional>
+#include <span>
+
+namespace godwit::migration::inspect {
+
+// What the description says besides the fields of the devices. QEMU's has none of it.
+struct WriterNotes {
+    std::vector<std::string> order;
+};
+
+struct Description {
+    std::vector<wire::DescribedSection> sections; // in the order of the stream
+    WriterNotes notes;
+};
+
+// Offset of the description's item byte in what lies behind RAM: it is the last thing in a stream.
+std::optional<std::size_t> find_description(std::span<const std::byte> tail);
+
+// Bounded in depth and in the number of values before it is parsed: the text is hostile.
+Result<Description> parse_description(std::string_view json);
+
+} // namespace godwit::migration::inspect
