@@ -42,6 +42,10 @@ class MachinePort {
     virtual Status harvest_dirty(std::span<std::uint64_t> words) = 0;
     virtual Status stop_dirty_log() = 0;
 
+    // Slows the running guest: it stands still for `percent` of the time, at most 99; 0 ends that. A pause
+    // does not wait for it.
+    virtual Status throttle(std::uint32_t percent) = 0;
+
     virtual RunState run_state() = 0;
     // Stops vCPUs, then devices: afterwards nothing changes guest memory and all of the guest's disk writes
     // are on stable storage or in the page cache that the other side reads. Idempotent.

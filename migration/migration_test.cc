@@ -431,21 +431,3 @@ TEST_CASE("a cancel on either side ends the attempt, and both know", "[migration
     machines.check_stayed();
     REQUIRE(machines.migrate_over(connected()).source.ok());
 }
-
-TEST_CASE("a guest that writes too fast is given up", "[migration]") {
-    Machines machines{RunState::Running};
-    machines.wanted.downtime_limit = 0ms; // nothing is that fast
-    const Link link = connected();
-    link.source->on_frame = [&](Message type, Bytes&) {
-        if (type == Message::RoundEnd)
-            machines.source.write_page(5, 5);
-        return Action::Pass;
-    };
-    const Outcome outcome = machines.migrate_over(link);
-    REQUIRE(outcome.source.error().code == ErrorCode::NotConverging);
-    REQUIRE(outcome.source.error().text.starts_with("not converging: after 30 rounds"));
-    REQUIRE(outcome.destination.error().code == ErrorCode::NotConverging);
-    machines.check_stayed();
-    machines.wanted.downtime_limit = 300ms;
-    REQUIRE(machines.migrate_over(connected()).source.ok());
-}

@@ -6,14 +6,33 @@
 
 #include "migration/channel/channel.h"
 
+#include <array>
 #include <chrono>
+#include <condition_variable>
+#include <cstdint>
 #include <mutex>
+#include <stop_token>
+#include <string_view>
 
 namespace godwit::migration {
+
+// When rounds bring no progress any more.
+enum class OnStall : std::uint8_t {
+    Throttle, // slow the guest until they do
+    Switch,   // pause it all the same: its downtime exceeds the limit
+    Cancel,   // leave the guest where it is
+};
+inline constexpr std::array<std::string_view, 3> kOnStallNames{"throttle", "switch", "cancel"};
 
 struct Parameters {
     std::chrono::milliseconds downtime_limit{300};
     std::chrono::seconds peer_timeout = std::chrono::floor<std::chrono::seconds>(kDefaultTimeout);
+    OnStall on_stall = OnStall::Throttle;
+    std::chrono::seconds timeout{0}; // of the whole migration; 0: none
+    // Percent of the time for which the guest stands still: at first, more with each step, at most.
+    std::uint32_t throttle_initial = 20;
+    std::uint32_t throttle_increment = 10;
+    std::uint32_t throttle_maximum = 99;
 
     bool operator==(const Parameters&) const = default;
 };
@@ -29,12 +48,29 @@ class LiveParameters {
         return parameters_;
     }
     void set(Parameters parameters) {
-        const std::lock_guard lock{mutex_};
-        parameters_ = std::move(parameters);
+        {
+            const std::lock_guard lock{mutex_};
+            parameters_ = std::move(parameters);
+        }
+        changed_.notify_all();
+    }
+    // Waits until `done(parameters)` says so, which is asked at `deadline(parameters)` and whenever they
+    // change. False when it was stopped before that.
+    template <class Deadline, class Done>
+    bool wait(const std::stop_token& stop, Deadline&& deadline, Done&& done) const {
+        std::unique_lock lock{mutex_};
+        while (!stop.stop_requested()) {
+            if (done(parameters_))
+                return true;
+            const Parameters seen = parameters_;
+            changed_.wait_until(lock, stop, deadline(seen), [&] { return !(parameters_ == seen); });
+        }
+        return false;
     }
 
   private:
     mutable std::mutex mutex_;
+    mutable std::condition_variable_any changed_;
     Parameters parameters_;
 };
 

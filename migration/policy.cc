@@ -4,6 +4,7 @@
 #include "vmm/base/address.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace godwit::migration {
 
@@ -14,15 +15,43 @@ constexpr std::uint64_t kTellingBytes = std::uint64_t{4} << 20;
 constexpr double kNewWeight = 0.75;
 // An hour stands for "never": the forecast stays a number that fits everywhere.
 constexpr double kNeverMicroseconds = 3.6e9;
+// Progress: at most this share of the pages is left.
+constexpr double kProgress = 0.9;
 
 double per_second(std::uint64_t count, std::chrono::microseconds period) {
     return static_cast<double>(count) * 1e6 / static_cast<double>(std::max<std::int64_t>(period.count(), 1));
 }
 
+// "the guest writes 400 MB/s, the channel moves 100 MB/s, pausing it now would take 900 ms and the limit is
+// 300 ms"
+std::string rates(const Decision& decision, const Parameters& wanted) {
+    return fmt::format(
+        "the guest writes {:.0f} MB/s, the channel moves {:.0f} MB/s, pausing it now would take "
+        "{} ms and the limit is {} ms",
+        decision.dirty_pages_per_second * kPageSize / 1e6, decision.bytes_per_second / 1e6,
+        decision.expected_downtime.count() / 1000, wanted.downtime_limit.count());
+}
+
 } // namespace
 
 Decision Policy::after_round(const RoundSample& sample, const Parameters& wanted) {
-    ++rounds_;
+    Decision decision;
+    measure(sample, decision);
+    const bool fits = decision.expected_downtime <= wanted.downtime_limit;
+    const bool act_now = see_stall(sample.dirty_pages);
+    throttle_ = wanted.on_stall == OnStall::Throttle ? std::min(throttle_, wanted.throttle_maximum) : 0;
+    if (sample.dirty_pages == 0 || fits) {
+        decision.verdict = Verdict::SwitchOver;
+        decision.over_limit = !fits;
+    } else if (act_now) {
+        act(wanted, decision);
+    }
+    decision.stalled = stalled_;
+    decision.throttle = throttle_;
+    return decision;
+}
+
+void Policy::measure(const RoundSample& sample, Decision& decision) {
     const double measured = per_second(sample.bytes, sample.duration);
     if (bytes_per_second_ == 0)
         bytes_per_second_ = measured;
@@ -31,7 +60,6 @@ Decision Policy::after_round(const RoundSample& sample, const Parameters& wanted
     else // it can only show that the rate is at least this
         bytes_per_second_ = std::max(bytes_per_second_, measured);
 
-    Decision decision;
     decision.bytes_per_second = bytes_per_second_;
     decision.dirty_pages_per_second = per_second(sample.dirty_pages, sample.dirty_period);
     double ram = 0;
@@ -39,23 +67,60 @@ Decision Policy::after_round(const RoundSample& sample, const Parameters& wanted
         ram = bytes_per_second_ == 0
                   ? kNeverMicroseconds
                   : static_cast<double>(sample.dirty_pages * kPageSize) * 1e6 / bytes_per_second_;
+    decision.fixed_cost = options_.fixed_cost;
     decision.expected_downtime =
         std::chrono::microseconds{static_cast<std::int64_t>(std::min(ram, kNeverMicroseconds))} +
         options_.fixed_cost;
+}
 
-    if (!best_.has_value() || decision.expected_downtime < *best_) {
-        best_ = decision.expected_downtime;
-        rounds_since_best_ = 0;
+bool Policy::see_stall(std::uint64_t dirty_pages) {
+    last_ = dirty_pages;
+    if (!best_.has_value() || static_cast<double>(dirty_pages) <= kProgress * static_cast<double>(*best_)) {
+        best_ = dirty_pages;
+        rounds_without_progress_ = 0;
+        stalled_ = false;
     } else {
-        ++rounds_since_best_;
+        ++rounds_without_progress_;
     }
-    decision.stalled = rounds_since_best_ >= options_.stall_rounds;
+    stalled_ = stalled_ || rounds_without_progress_ >= options_.stall_rounds;
+    return rounds_without_progress_ >= options_.stall_rounds;
+}
 
-    if (sample.dirty_pages == 0 || decision.expected_downtime <= wanted.downtime_limit)
+void Policy::act(const Parameters& wanted, Decision& decision) {
+    decision.declared = true;
+    decision.why = rates(decision, wanted);
+    switch (wanted.on_stall) {
+    case OnStall::Switch:
         decision.verdict = Verdict::SwitchOver;
-    else if (rounds_ >= options_.max_rounds)
+        decision.over_limit = true;
+        return;
+    case OnStall::Cancel:
         decision.verdict = Verdict::GiveUp;
-    return decision;
+        return;
+    case OnStall::Throttle:
+        return throttle_more(wanted, decision);
+    }
+}
+
+void Policy::throttle_more(const Parameters& wanted, Decision& decision) {
+    if (decision.fixed_cost >= wanted.downtime_limit) {
+        // However slow the guest: no round could help.
+        decision.verdict = Verdict::GiveUp;
+        decision.why += fmt::format("; of that, {} ms do not depend on what it writes",
+                                    decision.fixed_cost.count() / 1000);
+        return;
+    }
+    if (throttle_ >= wanted.throttle_maximum) {
+        decision.verdict = Verdict::GiveUp;
+        decision.why += fmt::format("; it is slowed by {} % already", throttle_);
+        return;
+    }
+    throttle_ = std::min(throttle_ == 0 ? wanted.throttle_initial : throttle_ + wanted.throttle_increment,
+                         wanted.throttle_maximum);
+    // Progress is counted from here. One round shows what the step brings; the last step gets as many as a
+    // stall needs.
+    best_ = last_;
+    rounds_without_progress_ = throttle_ < wanted.throttle_maximum ? options_.stall_rounds - 1 : 0;
 }
 
 } // namespace godwit::migration

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// When to pause the guest: after each round it forecasts the downtime that pausing now would cost. Pure; no
-// clock, no machine.
+// After each round: forecasts the downtime that pausing now would cost, sees whether the rounds still bring
+// progress, and says what to do. Pure; no clock, no machine. README.md has the rules.
 #pragma once
 
 #include "migration/parameters.h"
@@ -9,17 +9,16 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace godwit::migration {
 
 struct PolicyOptions {
-    // Of the downtime, what does not depend on RAM: pause, save, load, apply, the messages. A forecast until
-    // a migration has measured it (Report::fixed_cost).
+    // Of the downtime, what does not depend on RAM: pause, save, load, apply, the messages (cost.h).
     std::chrono::microseconds fixed_cost{30'000};
-    // After so many rounds a migration that does not get below the limit is given up.
-    std::uint32_t max_rounds = 30;
-    // Rounds without a better forecast after which a migration counts as stalled.
-    std::uint32_t stall_rounds = 5;
+    // So many rounds, one after the other, without progress are a stall. A round is progress when it leaves
+    // at least a tenth fewer dirty pages than the best one before.
+    std::uint32_t stall_rounds = 2;
 };
 
 struct RoundSample {
@@ -29,14 +28,19 @@ struct RoundSample {
     std::chrono::microseconds dirty_period{}; // in which they were written
 };
 
-enum class Verdict { Continue, SwitchOver, GiveUp };
+enum class Verdict : std::uint8_t { Continue, SwitchOver, GiveUp };
 
 struct Decision {
     Verdict verdict = Verdict::Continue;
     double bytes_per_second = 0;
     double dirty_pages_per_second = 0;
+    std::chrono::microseconds fixed_cost{}; // part of the following
     std::chrono::microseconds expected_downtime{};
-    bool stalled = false;
+    bool stalled = false;       // from its declaration until there is progress again
+    bool declared = false;      // the stall was seen in this round, or another step was taken against it
+    bool over_limit = false;    // SwitchOver, and the forecast exceeds the limit
+    std::uint32_t throttle = 0; // percent by which the guest is to be slowed from now on
+    std::string why;            // when a stall is declared, and of GiveUp: one line without a stop
 };
 
 class Policy {
@@ -47,11 +51,19 @@ class Policy {
     Decision after_round(const RoundSample& sample, const Parameters& wanted);
 
   private:
+    void measure(const RoundSample& sample, Decision& decision);
+    // Whether rounds bring progress. True when a stall is to be acted on.
+    bool see_stall(std::uint64_t dirty_pages);
+    void act(const Parameters& wanted, Decision& decision);
+    void throttle_more(const Parameters& wanted, Decision& decision);
+
     PolicyOptions options_;
-    std::uint32_t rounds_ = 0;
-    std::uint32_t rounds_since_best_ = 0;
     double bytes_per_second_ = 0;
-    std::optional<std::chrono::microseconds> best_;
+    std::optional<std::uint64_t> best_; // fewest dirty pages, as far as it was progress
+    std::uint64_t last_ = 0;
+    std::uint32_t rounds_without_progress_ = 0;
+    bool stalled_ = false;
+    std::uint32_t throttle_ = 0;
 };
 
 } // namespace godwit::migration

@@ -28,10 +28,14 @@ void Progress::begin(std::uint64_t ram_total) {
 }
 
 void Progress::set_status(MigrationStatus status) {
-    const std::lock_guard lock{mutex_};
-    now_.status = status;
-    if (running_ && status == MigrationStatus::Active)
-        now_.setup_time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_);
+    {
+        const std::lock_guard lock{mutex_};
+        now_.status = status;
+        if (running_ && status == MigrationStatus::Active)
+            now_.setup_time = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begun_);
+    }
+    if (changed_)
+        changed_(status);
 }
 
 void Progress::finish(MigrationStatus status, std::optional<Error> error) {

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -44,6 +45,9 @@ struct ProgressSnapshot {
     std::uint64_t dirty_pages_rate = 0; // pages a second
     std::uint64_t page_size = kPageSize;
 
+    bool stalled = false;       // rounds bring no progress
+    std::uint32_t throttle = 0; // percent by which the guest is slowed
+
     std::chrono::milliseconds expected_downtime{0};
     std::optional<std::chrono::milliseconds> downtime; // known when completed
     std::chrono::milliseconds setup_time{0};
@@ -53,6 +57,8 @@ struct ProgressSnapshot {
 class Progress {
   public:
     ProgressSnapshot snapshot() const;
+    // `changed` hears of every status but the last, on the migration's thread. Before the migration begins.
+    void on_status(std::function<void(MigrationStatus)> changed) { changed_ = std::move(changed); }
 
     // For the migration's thread.
     void begin(std::uint64_t ram_total);
@@ -71,6 +77,7 @@ class Progress {
     ProgressSnapshot now_;
     Clock::time_point begun_{};
     bool running_ = false;
+    std::function<void(MigrationStatus)> changed_;
 };
 
 } // namespace godwit::migration

@@ -26,6 +26,8 @@ struct RoundReport {
     std::uint64_t dirty_pages = 0; // written by the guest meanwhile
     double dirty_pages_per_second = 0;
     Duration expected_downtime{};
+    std::uint32_t throttle = 0; // percent, while it was sent
+    bool stalled = false;       // rounds bring no progress
 };
 
 struct Report {
@@ -56,8 +58,11 @@ struct Report {
     std::uint64_t state_bytes = 0;
     // Destination: pages that the guest wrote to while they were on their way, and that came again.
     std::uint64_t repaired_pages = 0;
-    // The forecast had stopped to get better when the guest was paused.
-    bool stalled = false;
+    // Of the source, when the guest was to be paused:
+    bool stalled = false;         // rounds brought no progress
+    bool over_limit = false;      // the forecast exceeded the limit, as the operator wanted (OnStall::Switch)
+    Duration expected_downtime{}; // the forecast
+    Duration downtime_limit{};
 
     std::vector<std::string> save_trace;
     std::vector<std::string> load_trace;

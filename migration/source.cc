@@ -52,6 +52,8 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
         progress.update([&](ProgressSnapshot& now) {
             now.downtime = std::chrono::duration_cast<std::chrono::milliseconds>(report.downtime);
         });
+        if (options.observer != nullptr)
+            options.observer->ended(report, nullptr);
         progress.finish(MigrationStatus::Completed, std::nullopt);
         return outcome;
     }
@@ -65,6 +67,10 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
         if (const auto undone = attempt.roll_back(); !undone.ok())
             reason.text += fmt::format("; the guest stays paused here: {}", undone.error().text);
         attempt.session().farewell();
+    }
+    if (options.observer != nullptr) {
+        attempt.report().total = total.total();
+        options.observer->ended(attempt.report(), &reason);
     }
     progress.finish(status_of(reason), reason);
     return reason;

@@ -6,6 +6,7 @@
 
 #include "migration/channel/channel.h"
 #include "migration/machine_port.h"
+#include "migration/observer.h"
 #include "migration/parameters.h"
 #include "migration/policy.h"
 #include "migration/progress.h"
@@ -17,6 +18,7 @@ struct SourceOptions {
     // What the operator asks; may change meanwhile. Null: what Parameters begins with.
     const LiveParameters* parameters = nullptr;
     PolicyOptions policy;
+    Observer* observer = nullptr; // may be null
     // Without any progress of the peer, in every phase.
     std::chrono::milliseconds timeout = kDefaultTimeout;
     // After a failure the destination may need a moment to let go of disks.

@@ -15,6 +15,18 @@ Status SourceAttempt::start_dirty_log() {
     return port_.start_dirty_log();
 }
 
+Status SourceAttempt::throttle(std::uint32_t percent) {
+    if (percent == std::exchange(throttle_, percent))
+        return {};
+    progress_.update([&](ProgressSnapshot& now) { now.throttle = percent; });
+    return port_.throttle(percent);
+}
+
+void SourceAttempt::end_throttle() {
+    if (const auto ended = throttle(0); !ended.ok())
+        log::error("the guest stays slowed: {}", ended.error().text);
+}
+
 Status SourceAttempt::pause() {
     state_before_ = port_.run_state();
     paused_ = true; // also when it fails half-way
@@ -27,6 +39,7 @@ Status SourceAttempt::release_resources() {
 }
 
 void SourceAttempt::finish() {
+    end_throttle();
     if (std::exchange(logging_, false))
         if (const auto stopped = port_.stop_dirty_log(); !stopped.ok())
             log::debug("the dirty log of the guest that left: {}", stopped.error().text);
@@ -43,6 +56,7 @@ Status SourceAttempt::reclaim() {
 }
 
 Status SourceAttempt::roll_back() {
+    end_throttle();
     if (given_away_)
         return {};
     Status outcome;

@@ -30,6 +30,9 @@ class SourceAttempt {
     Report& report() { return report_; }
 
     Status start_dirty_log();
+    // Slows the guest by so many percent from now on, until the attempt is over.
+    Status throttle(std::uint32_t percent);
+    std::uint32_t throttled() const { return throttle_; }
     // Remembers what the guest did.
     Status pause();
     bool is_paused() const { return paused_; }
@@ -41,7 +44,7 @@ class SourceAttempt {
     // ...unless the destination is known not to have it.
     void take_back() { given_away_ = false; }
     bool given_away() const { return given_away_; }
-    // The dirty log of a guest that is gone.
+    // The dirty log and the throttle of a guest that is gone.
     void finish();
 
     // Undoes what was done, in reverse; the error says why the guest could not be set going again.
@@ -49,6 +52,7 @@ class SourceAttempt {
 
   private:
     Status reclaim();
+    void end_throttle();
 
     MachinePort& port_;
     SourceSession session_;
@@ -56,6 +60,7 @@ class SourceAttempt {
     Progress& progress_;
     Report report_;
     RunState state_before_ = RunState::Paused;
+    std::uint32_t throttle_ = 0;
     bool logging_ = false;
     bool paused_ = false;
     bool released_ = false;

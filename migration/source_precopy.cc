@@ -3,6 +3,8 @@
 // The phases in which the guest runs here: greeting and rounds.
 #include "migration/source_phases.h"
 
+#include "vmm/base/log.h"
+
 #include <cerrno>
 #include <sys/random.h>
 
@@ -79,24 +81,34 @@ Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Durat
     report.dirty_pages = dirty_pages;
     report.dirty_pages_per_second = decision.dirty_pages_per_second;
     report.expected_downtime = decision.expected_downtime;
+    report.throttle = attempt.throttled();
+    report.stalled = decision.stalled;
     attempt.report().rounds.push_back(report);
     attempt.report().stalled = decision.stalled;
+    attempt.report().over_limit = decision.over_limit;
+    attempt.report().expected_downtime = decision.expected_downtime;
+    attempt.report().downtime_limit = wanted.downtime_limit;
     attempt.progress().update([&](ProgressSnapshot& now) {
         now.ram_remaining = dirty_pages * kPageSize;
         now.dirty_sync_count = report.number;
         now.dirty_pages_rate = static_cast<std::uint64_t>(decision.dirty_pages_per_second);
         now.mbps = decision.bytes_per_second * 8 / 1e6;
+        now.stalled = decision.stalled;
         now.expected_downtime =
             std::chrono::duration_cast<std::chrono::milliseconds>(decision.expected_downtime);
     });
-    if (decision.verdict != Verdict::GiveUp)
-        return decision.verdict == Verdict::SwitchOver;
-    return error(
-        ErrorCode::NotConverging,
-        "not converging: after {} rounds pausing the guest would take {} ms, the limit is {} ms (the guest "
-        "writes {:.0f} MB/s, the channel moves {:.0f} MB/s)",
-        report.number, decision.expected_downtime.count() / 1000, wanted.downtime_limit.count(),
-        decision.dirty_pages_per_second * kPageSize / 1e6, decision.bytes_per_second / 1e6);
+    if (attempt.options().observer != nullptr)
+        attempt.options().observer->round_ended(report, decision);
+    if (decision.verdict == Verdict::GiveUp)
+        return error(ErrorCode::NotConverging, "not converging: after {} rounds {}", report.number,
+                     decision.why);
+    if (decision.declared)
+        log::warning("after {} rounds the migration does not get ahead ({}); {}", report.number, decision.why,
+                     decision.verdict == Verdict::SwitchOver
+                         ? "the guest is paused all the same"
+                         : fmt::format("the guest is slowed by {} %", decision.throttle));
+    TRY_IN(attempt.throttle(decision.throttle), "slow the guest");
+    return decision.verdict == Verdict::SwitchOver;
 }
 
 Result<Paused> Precopy::pause() && {

@@ -67,6 +67,7 @@ class TestPort : public MachinePort {
     bool writes_memory = true;      // the running guest
     std::string fails;              // the name of the call that fails
     std::function<void()> on_pause; // before the guest stops
+    std::atomic<std::uint32_t> throttle_percent{0};
     TestSection<TimerState> timer;
     TestSection<DeviceState> device{{}, "0000:00:01.0/"};
 
@@ -86,6 +87,10 @@ class TestPort : public MachinePort {
     Status stop_dirty_log() override {
         memory_->dirty().stop();
         return call("stop_dirty_log");
+    }
+    Status throttle(std::uint32_t percent) override {
+        throttle_percent = percent;
+        return call("throttle");
     }
     RunState run_state() override { return guest_runs_ ? RunState::Running : RunState::Paused; }
     Status pause() override {

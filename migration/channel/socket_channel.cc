@@ -92,7 +92,7 @@ Result<bool> wait_ready(const Fd& fd, short events, std::chrono::milliseconds ti
     const auto deadline = Clock::now() + timeout;
     for (;;) {
         if (cancel != nullptr && cancel->requested())
-            return error(ErrorCode::Cancelled, "cancelled");
+            return cancel->error();
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
         pollfd waited[] = {{fd.get(), events, 0}, {cancel != nullptr ? cancel->fd() : -1, POLLIN, 0}};
         const auto bounded = std::clamp<std::chrono::milliseconds::rep>(left.count(), 0, 60'000);
@@ -155,7 +155,7 @@ Result<std::size_t> SocketChannel::move_some(std::span<iovec> parts, Direction d
     const bool out = direction == Direction::Out;
     for (;;) {
         if (cancel_ != nullptr && cancel_->requested())
-            return error(ErrorCode::Cancelled, "cancelled");
+            return cancel_->error();
         msghdr message{};
         message.msg_iov = parts.data();
         message.msg_iovlen = std::min(parts.size(), kMaxParts);

@@ -266,6 +266,9 @@ Json Instance::migration_status() const {
                   {"dirty-sync-count", now.dirty_sync_count},
                   {"dirty-pages-rate", now.dirty_pages_rate},
                   {"page-size", now.page_size}}}};
+    status["stalled"] = now.stalled;
+    if (now.throttle != 0)
+        status["cpu-throttle-percentage"] = now.throttle;
     if (now.downtime)
         status["downtime"] = now.downtime->count();
     if (now.error)

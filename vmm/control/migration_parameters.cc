@@ -55,12 +55,31 @@ constexpr MigrationParameter integer(std::string_view name, std::string_view uni
     return made;
 }
 
+template <auto Member>
+constexpr MigrationParameter choice(std::string_view name, std::span<const std::string_view> words,
+                                    Change change, std::string_view meaning) {
+    MigrationParameter made = entry<Member>(name, ParameterType::Choice, "", change, meaning);
+    made.choices = words;
+    return made;
+}
+
 // The table. `meaning` continues "--option VALUE  ...".
 constexpr std::array kTable{
     integer<&Parameters::downtime_limit>("downtime-limit", "ms", 1, 2'000'000, Change::WhileRunning,
                                          "how long the guest may stand still at the end"),
     integer<&Parameters::peer_timeout>("peer-timeout", "s", 1, 3600, Change::BeforeOnly,
                                        "how long the destination may say nothing before the migration fails"),
+    choice<&Parameters::on_stall>("on-stall", migration::kOnStallNames, Change::WhileRunning,
+                                  "what to do when rounds bring no progress: slow the guest down, pause it "
+                                  "and exceed the downtime limit, or leave it where it is"),
+    integer<&Parameters::timeout>("timeout", "s", 0, 31'536'000, Change::WhileRunning,
+                                  "cancel a migration that takes longer; 0: however long it takes"),
+    integer<&Parameters::throttle_initial>(
+        "cpu-throttle-initial", "%", 1, 99, Change::WhileRunning,
+        "of the time, for which a guest that is slowed stands still at first"),
+    integer<&Parameters::throttle_increment>("cpu-throttle-increment", "%", 1, 99, Change::WhileRunning,
+                                             "by how much more with each step"),
+    integer<&Parameters::throttle_maximum>("max-cpu-throttle", "%", 1, 99, Change::WhileRunning, "at most"),
 };
 
 std::string joined(std::span<const std::string_view> words, std::string_view last) {

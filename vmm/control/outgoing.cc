@@ -3,6 +3,7 @@
 
 #include "migration/channel/connector.h"
 #include "migration/source.h"
+#include "migration/time_limit.h"
 
 namespace godwit::control {
 
@@ -20,7 +21,7 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
         return invalid_input("a migration is already under way");
     join();
     auto cancel = TRY(migration::Cancel::create());
-    const migration::Cancel& wanted = *cancel;
+    migration::Cancel& wanted = *cancel;
     {
         const std::lock_guard lock{mutex_};
         live_.set(parameters);
@@ -36,7 +37,8 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
     return {};
 }
 
-Outgoing::Outcome Outgoing::run(const migration::Address& address, const migration::Cancel& cancel) {
+Outgoing::Outcome Outgoing::run(const migration::Address& address, migration::Cancel& cancel) {
+    const migration::TimeLimit time_limit{live_, cancel};
     const migration::Connector connector{address, nullptr, kConnectLimit};
     auto channel = TRY(connector.connect(&cancel));
     migration::SourceOptions options;

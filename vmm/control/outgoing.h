@@ -45,7 +45,7 @@ class Outgoing {
     Status change_parameters(const std::function<Status(migration::Parameters&, bool running)>& change);
 
   private:
-    Outcome run(const migration::Address& address, const migration::Cancel& cancel);
+    Outcome run(const migration::Address& address, migration::Cancel& cancel);
 
     MigrationPort port_;
     std::function<void(const Outcome&)> ended_;

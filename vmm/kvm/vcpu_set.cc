@@ -48,6 +48,7 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& co
 }
 
 VcpuSet::~VcpuSet() {
+    throttle_.reset(); // it kicks the threads below
     {
         const std::lock_guard lock{mutex_};
         ending_ = true;
@@ -57,6 +58,7 @@ VcpuSet::~VcpuSet() {
                 kick(worker->thread.native_handle());
     }
     may_run_.notify_all();
+    rest_over_.notify_all();
     for (const auto& worker : workers_)
         if (worker->thread.joinable())
             worker->thread.join();
@@ -70,6 +72,7 @@ void VcpuSet::pause() {
         park_wanted_.store(true);
         for (const auto& worker : workers_)
             kick(worker->thread.native_handle());
+        rest_over_.notify_all();
     }
     parked_changed_.wait(lock, [&] { return parked_ == size(); });
     freeze_locked();
@@ -88,6 +91,42 @@ void VcpuSet::resume() {
 bool VcpuSet::paused() const {
     const std::lock_guard lock{mutex_};
     return pauses_ != 0;
+}
+
+Status VcpuSet::throttle(std::uint32_t percent) {
+    assert(percent <= VcpuThrottle::kMaximum);
+    const std::lock_guard serial{throttle_mutex_};
+    if (percent == 0) {
+        throttle_.reset();
+        const std::lock_guard lock{mutex_};
+        throttled_.store(false);
+        rest_over_.notify_all();
+    } else if (throttle_ != nullptr) {
+        throttle_->set(percent);
+    } else {
+        rest_until_.store({});
+        throttled_.store(true);
+        throttle_ = TRY(VcpuThrottle::start(percent, [this](auto until) { send_to_rest(until); }));
+    }
+    return {};
+}
+
+void VcpuSet::send_to_rest(VcpuThrottle::Clock::time_point until) {
+    const std::lock_guard lock{mutex_};
+    if (pauses_ != 0)
+        return;
+    rest_until_.store(until);
+    for (const auto& worker : workers_)
+        kick(worker->thread.native_handle());
+}
+
+bool VcpuSet::rest() {
+    const auto until = rest_until_.load();
+    if (VcpuThrottle::Clock::now() >= until)
+        return false;
+    std::unique_lock lock{mutex_};
+    rest_over_.wait_until(lock, until, [&] { return park_wanted_.load() || !throttled_.load(); });
+    return true;
 }
 
 void VcpuSet::restart(std::uint32_t index) {
@@ -138,6 +177,8 @@ void VcpuSet::thread_main(Worker& worker) {
         // returns.
         *vcpu.immediate_exit() = 0;
         if (!stopped && !park_wanted_.load()) {
+            if (throttled_.load() && rest())
+                continue;
             stopped = vcpu.run() == Vcpu::Step::Stopped;
             continue;
         }

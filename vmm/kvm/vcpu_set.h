@@ -20,6 +20,7 @@
 
 #include "vmm/kvm/kvmclock.h"
 #include "vmm/kvm/vcpu.h"
+#include "vmm/kvm/vcpu_throttle.h"
 #include "vmm/kvm/virtual_clock.h"
 
 #include <atomic>
@@ -61,6 +62,10 @@ class VcpuSet {
     void resume();
     bool paused() const;
 
+    // Slows the guest: its vCPUs stand still for `percent` (at most VcpuThrottle::kMaximum) of the time, in
+    // short slices; 0 ends that. A pause does not wait for a slice to be over.
+    Status throttle(std::uint32_t percent);
+
     // A vCPU that has reported a stop or an error stays parked when the others resume, until this. Call while
     // paused, after its state has been set anew.
     void restart(std::uint32_t index);
@@ -87,6 +92,10 @@ class VcpuSet {
 
     explicit VcpuSet(Vm& vm) : kvmclock_(vm.fd()) {}
     void thread_main(Worker& worker);
+    void send_to_rest(VcpuThrottle::Clock::time_point until);
+    // A vCPU's thread, when the guest is slowed: waits until the rest is over or a pause is wanted. False
+    // when there is none.
+    bool rest();
     // False when the thread has to end.
     bool park(Worker& worker, bool stopped);
     void freeze_locked();
@@ -104,6 +113,12 @@ class VcpuSet {
     bool frozen_ = false;
     bool ending_ = false;
     std::atomic<bool> park_wanted_{true}; // pauses_ != 0 || ending_, for the run loop
+
+    std::condition_variable rest_over_;
+    std::atomic<bool> throttled_{false};
+    std::atomic<VcpuThrottle::Clock::time_point> rest_until_{}; // while throttled_
+    std::mutex throttle_mutex_;                                 // serialises throttle()
+    std::unique_ptr<VcpuThrottle> throttle_;                    // under throttle_mutex_
 
     std::vector<std::unique_ptr<Worker>> workers_; // last: threads use everything above
 };

@@ -19,6 +19,8 @@ class MigrationPort final : public migration::MachinePort {
     Status harvest_dirty(std::span<std::uint64_t> words) override;
     Status stop_dirty_log() override;
 
+    Status throttle(std::uint32_t percent) override { return machine_.vcpus().throttle(percent); }
+
     migration::RunState run_state() override;
     Status pause() override;
     Status resume(migration::RunState state) override;
