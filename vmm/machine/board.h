@@ -35,7 +35,8 @@ inline constexpr Window kFirmwareAlias{0xf'0000, 0x1'0000};
 inline constexpr Window kPcieMmio32{0xc000'0000, 0x2000'0000};
 inline constexpr Window kPcieEcam{0xe000'0000,
                                   0x1000'0000}; // 256 buses, identity: base + (bus << 20 | devfn << 12)
-inline constexpr std::uint32_t kPcieBusCount = 256;
+// There is only the root bus. Told as 256, Linux looks at every place of all of them: 8192 exits.
+inline constexpr std::uint32_t kPcieBusCount = 1;
 
 // The upper quarter of the guest's physical address space, given the width that its CPUID leaf 0x80000008
 // reports. Precondition: 36 <= physical_bits <= 52.

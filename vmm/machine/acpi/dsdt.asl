@@ -112,7 +112,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "GODWIT", "GODWITVM", 0x00000001)
             Name (CR32, ResourceTemplate ()
             {
                 WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
-                    0x0000, 0x0000, 0x00FF, 0x0000, 0x0100)
+                    0x0000, 0x0000, 0x0000, 0x0000, 0x0001)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0x00000000, 0xC0000000, 0xDFFFFFFF, 0x00000000, 0x20000000)
             })
