@@ -16,7 +16,7 @@ import vm
 LINUX = pathlib.Path(__file__).resolve().parents[1] / "linux"
 UNAVAILABLE = 77  # build's exit status when its sources cannot be fetched
 WORK = f"console=ttyS0 loglevel=4 gt=work gt.ip={network.GUEST}/24 gt.clock=250"
-PATIENCE = 240  # the guest's kernel may be emulated
+PATIENCE = 480  # the guest's kernel may be emulated
 
 
 def folder():
