@@ -16,15 +16,19 @@ enum Register : u64 {
     Operation = 0x10,
     Notify = 0x18,
     IscMask = 0x20,
+    IoPending = 0x24,
 };
 constexpr u32 id_value = 0x57434347, version_value = 1;
 
 enum Function : u32 {
+    ClearSubchannel = 0xb230,
+    HaltSubchannel = 0xb231,
     ModifySubchannel = 0xb232,
     StartSubchannel = 0xb233,
     StoreSubchannel = 0xb234,
     TestSubchannel = 0xb235,
     TestPendingInterruption = 0xb236,
+    ResumeSubchannel = 0xb238,
     NotifyQueue = 0x0500,
 };
 
@@ -59,7 +63,9 @@ struct Scsw {
     Big<u16> residual;
 };
 static_assert(sizeof(Scsw) == 12);
-constexpr u16 scsw_start = 0x4000, scsw_primary = 0x0004;
+constexpr u16 scsw_sensed = 0x0402; // of flags: ESW format, extended control; the others are of control
+constexpr u16 scsw_start = 0x4000, scsw_halt = 0x2000, scsw_clear = 0x1000, scsw_suspended = 0x0020,
+              scsw_intermediate = 0x0008, scsw_primary = 0x0004, scsw_pending = 0x0001;
 constexpr u8 channel_end = 0x08, device_end = 0x04, unit_check = 0x02;
 
 struct Schib {
@@ -84,7 +90,7 @@ struct Orb {
     Big<u32> unused[5];
 };
 static_assert(sizeof(Orb) == 32);
-constexpr u16 orb_format1 = 0x0080;
+constexpr u16 orb_suspend = 0x0800, orb_format1 = 0x0080, orb_quiet = 0x0008;
 
 struct alignas(8) Ccw {
     u8 command, flags;
@@ -92,6 +98,7 @@ struct alignas(8) Ccw {
     Big<u32> data;
 };
 static_assert(sizeof(Ccw) == 8);
+constexpr u8 ccw_chain = 0x40, ccw_suspend = 0x02;
 
 struct InterruptionCode {
     Big<u32> subchannel, parameter, word;
@@ -105,6 +112,7 @@ static_assert(sizeof(SenseId) == 7);
 constexpr u16 virtio_control_unit = 0x3832;
 
 enum Command : u8 {
+    NoOperation = 0x03,
     SetQueue = 0x13,
     ReadFeatures = 0x12,
     WriteFeatures = 0x11,

@@ -11,6 +11,7 @@ namespace guest::css {
 namespace {
 
 constinit OperationBlock block alignas(64){};
+constinit std::array<u64, 4> claimed{}; // a bit for each subchannel
 constinit bool looked = false, there = false, open = false;
 
 struct Watched {
@@ -74,6 +75,18 @@ u64 last_result() {
     return block.result;
 }
 
+bool claim(u32 number) {
+    u64& word = claimed[number / 64 % claimed.size()];
+    u64 bit = u64{1} << number % 64;
+    bool free = (word & bit) == 0;
+    word |= bit;
+    return free;
+}
+
+void release(u32 number) {
+    claimed[number / 64 % claimed.size()] &= ~(u64{1} << number % 64);
+}
+
 bool Subchannel::find(u32 number) {
     number_ = number;
     Schib schib;
@@ -83,12 +96,12 @@ bool Subchannel::find(u32 number) {
     return true;
 }
 
-bool Subchannel::enable(bool on) {
+bool Subchannel::enable(bool on, u8 isc) {
     Schib schib;
     if (operate(StoreSubchannel, id(), &schib) != 0)
         return false;
     u16 kept = schib.pmcw.flags & pmcw_device_valid;
-    schib.pmcw.flags = static_cast<u16>(kept | status_isc << pmcw_isc_shift | (on ? pmcw_enabled : 0));
+    schib.pmcw.flags = static_cast<u16>(kept | isc << pmcw_isc_shift | (on ? pmcw_enabled : 0));
     schib.pmcw.parameter = number_;
     schib.pmcw.characteristics = pmcw_concurrent_sense;
     while (operate(ModifySubchannel, id(), &schib) == 1)

@@ -17,6 +17,8 @@ u32 operate(Function function, u32 subchannel, const void* operand, u64 operand2
 u32 operate(Function function, u32 subchannel, u64 operand, u64 operand2 = 0);
 u64 last_result(); // of a notify operation
 u64 register_address(u64 offset);
+bool claim(u32 number); // false: somebody uses that subchannel; enabling would take its revision away
+void release(u32 number);
 
 // Somebody whose subchannel had status: his indicators may be set.
 class StatusClient {
@@ -35,7 +37,7 @@ class Subchannel {
   public:
     constexpr Subchannel() = default;
     bool find(u32 number); // false: there are no more
-    bool enable(bool on);
+    bool enable(bool on, u8 isc = status_isc);
 
     u32 number() const { return number_; }
     u32 id() const { return subchannel_id + number_; }

@@ -36,7 +36,6 @@ constinit CommandData command_data alignas(8){.config = {}};
 
 constexpr u64 no_cookie = ~u64{0};
 constexpr u32 max_subchannels = 256;
-constinit u64 used_subchannels[max_subchannels / 64]{};
 
 bool take_bit(u8& byte, u8 bit) {
     return (std::atomic_ref(byte).fetch_and(static_cast<u8>(~bit)) & bit) != 0;
@@ -44,19 +43,17 @@ bool take_bit(u8& byte, u8 bit) {
 
 } // namespace
 
-// A subchannel that is in use stays as it is: enabling would take its revision away.
 bool VirtioCcw::attach(u16 virtio_id, interrupts::Mode mode) {
     if (!css::present())
         return false;
     for (u32 number = 0; number < max_subchannels && subchannel_.find(number); ++number) {
-        u64& used = used_subchannels[number / 64];
-        if ((used & bit(number % 64)) != 0 || !subchannel_.enable(true))
+        if (!css::claim(number))
             continue;
-        if (subchannel_.control_unit_model() != virtio_id) {
+        if (!subchannel_.enable(true) || subchannel_.control_unit_model() != virtio_id) {
             subchannel_.enable(false);
+            css::release(number);
             continue;
         }
-        used |= bit(number % 64);
         choose(mode);
         if (!set_revision())
             return false;

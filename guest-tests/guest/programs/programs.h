@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The table of programs, in the order in which they start and report.
+#include "programs/channel.h"
 #include "programs/disk.h"
 #include "programs/heartbeat.h"
 #include "programs/mem.h"
@@ -13,7 +14,8 @@ namespace guest {
 inline constinit Mem mem;
 inline constinit Disk disk;
 inline constinit Net net;
+inline constinit Channel channel;
 inline constinit Heartbeat heartbeat;
-inline constexpr std::array<Program*, 4> programs{&disk, &net, &mem, &heartbeat};
+inline constexpr std::array<Program*, 5> programs{&disk, &net, &channel, &mem, &heartbeat};
 
 } // namespace guest
