@@ -22,6 +22,8 @@ void MachineOptions::add_to(CLI::App& app) {
     app.add_option("--serial", serial_,
                    "where the serial line goes: stdio, null, pty, file=PATH or socket=PATH")
         ->capture_default_str();
+    app.add_flag("--emulation-assist", emulation_assist_,
+                 "complete instructions that this host's KVM cannot emulate, instead of ending the guest");
     app.add_option("--control", control_path, "unix socket on which this process is controlled (QMP)");
 }
 
@@ -31,6 +33,7 @@ Result<MachineConfig> MachineOptions::config() const {
     config.memory = TRY(parse_size("--memory", memory_));
     config.cpus = static_cast<std::uint32_t>(TRY(parse_number("--cpus", cpus_, 1, board::kMaxCpus)));
     config.serial = serial_;
+    config.emulation_assist = emulation_assist_;
     for (const std::string& disk : disks_)
         config.disks.push_back(TRY(parse_disk(disk)));
     for (const std::string& net : nets_)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/kvm/exit_report.h"
 
+#include "vmm/kvm/assist/assist.h"
 #include "vmm/kvm/ioctl.h"
 #include "vmm/kvm/kvm_api.h"
 
@@ -28,22 +29,23 @@ std::string where(int vcpu_fd) {
     return fmt::format("rip {:#x}, {}, CPL {}", regs.rip, mode, sregs.ss.dpl);
 }
 
-std::string instruction_bytes(const kvm_run& run) {
-    const auto& failure = run.emulation_failure;
-    // ndata counts 64-bit words; flags is the first, the length and the bytes are the next two.
-    if (failure.ndata < 3 || (failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) == 0)
-        return "not told";
-    const std::size_t size = std::min<std::size_t>(failure.insn_size, sizeof failure.insn_bytes);
+// "popcnt rax, rbx (f3 48 0f b8 c3)".
+std::string instruction(int vcpu_fd, const kvm_run& run) {
+    const auto bytes = failed_instruction(run);
+    if (bytes.empty())
+        return "bytes not told";
+    const DecodedText decoded = disassemble(vcpu_fd, bytes);
+    const std::size_t length = decoded.length != 0 ? decoded.length : bytes.size();
     std::string text;
-    for (std::size_t i = 0; i < size; ++i)
-        text += fmt::format("{}{:02x}", i == 0 ? "" : " ", failure.insn_bytes[i]);
-    return text;
+    for (const std::byte byte : bytes.first(length))
+        text += fmt::format("{}{:02x}", text.empty() ? "" : " ", std::to_integer<unsigned>(byte));
+    return fmt::format("{} ({})", decoded.length != 0 ? decoded.text : "no known instruction", text);
 }
 
 Error internal_error(int vcpu_fd, const kvm_run& run) {
     if (run.internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
-        return error(ErrorCode::Guest, "KVM cannot emulate the instruction at {}: bytes {}", where(vcpu_fd),
-                     instruction_bytes(run));
+        return error(ErrorCode::Guest, "KVM cannot emulate the instruction at {}: {}", where(vcpu_fd),
+                     instruction(vcpu_fd, run));
     std::string data;
     const std::size_t count = std::min<std::size_t>(run.internal.ndata, std::size(run.internal.data));
     for (std::size_t i = 0; i < count; ++i)

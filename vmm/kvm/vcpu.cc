@@ -146,6 +146,8 @@ Vcpu::Step Vcpu::dispatch() {
         return Step::Stopped;
     case KVM_EXIT_SYSTEM_EVENT:
         return system_event();
+    case KVM_EXIT_INTERNAL_ERROR:
+        return internal_error();
     default:
         return fail(describe_exit(fd_.get(), *run_));
     }
@@ -189,6 +191,17 @@ Vcpu::Step Vcpu::system_event() {
         return fail(error(ErrorCode::Guest, "KVM system event {} is not known",
                           std::uint32_t{run_->system_event.type}));
     }
+}
+
+Vcpu::Step Vcpu::internal_error() {
+    if (assist_ && run_->internal.suberror == KVM_INTERNAL_ERROR_EMULATION) {
+        const auto completed = assist_->complete(*run_);
+        if (!completed.ok())
+            return fail(completed.error());
+        if (*completed)
+            return Step::Interrupted;
+    }
+    return fail(describe_exit(fd_.get(), *run_));
 }
 
 Vcpu::Step Vcpu::fail(Error failure) {

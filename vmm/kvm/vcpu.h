@@ -11,12 +11,14 @@
 #include "devices/bus.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/mapping.h"
+#include "vmm/kvm/assist/assist.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/kvm/msrs.h"
 #include "vmm/kvm/vm.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 struct kvm_run; // <linux/kvm.h>
 
@@ -55,6 +57,8 @@ class Vcpu {
     std::uint32_t index() const { return place_.vcpu; }
     int fd() const { return fd_.get(); }
     Vm& vm() const { return vm_; }
+    // Completes instructions that KVM cannot emulate, instead of ending the guest. Before the first run().
+    void assist_emulation() { assist_.emplace(fd_.get(), vm_.memory()); }
     // Rate of the guest's TSC as the guest believes it: the host's, or what it had on the host where it
     // started.
     std::uint32_t tsc_khz() const { return place_.tsc_khz; }
@@ -90,6 +94,7 @@ class Vcpu {
     void port_access();
     void mmio_access();
     Step system_event();
+    Step internal_error();
     Step fail(Error error);
 
     Vm& vm_;
@@ -101,6 +106,7 @@ class Vcpu {
     Mapping shared_;
     kvm_run* run_ = nullptr;
     bool io_pending_ = false; // vCPU thread: the last exit is not complete
+    std::optional<EmulationAssist> assist_;
     CpuidTable cpuid_;
     MsrSet msrs_;
 };

@@ -29,6 +29,8 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& co
     for (std::uint32_t i = 0; i < config.count; ++i) {
         auto worker = std::make_unique<Worker>();
         worker->vcpu = TRY(Vcpu::create(vm, {i, config.count}, config.cpuid, config.buses, config.events));
+        if (config.emulation_assist)
+            worker->vcpu->assist_emulation();
         worker->power_on = TRY(capture_power_on(*worker->vcpu));
         set->workers_.push_back(std::move(worker));
     }

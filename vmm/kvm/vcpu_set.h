@@ -38,6 +38,7 @@ struct VcpuSetConfig {
     const CpuidTable& cpuid; // make_cpuid_template()
     VcpuBuses buses;
     VcpuEvents& events;
+    bool emulation_assist = false; // assist/README.md
 };
 
 inline constexpr std::uint32_t kMaximumVcpus = 64;

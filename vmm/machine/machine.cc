@@ -48,7 +48,8 @@ Status Machine::build_core() {
     vm_ = TRY(kvm::Vm::create(*kvm_, *memory_));
     dirty_log_ = std::make_unique<kvm::DirtyLog>(*vm_);
     const kvm::CpuidTable cpuid = TRY(kvm::make_cpuid_template(*kvm_));
-    vcpus_ = TRY(kvm::VcpuSet::create(*vm_, {config_.cpus, cpuid, {ports_, mmio_}, *this}));
+    vcpus_ = TRY(
+        kvm::VcpuSet::create(*vm_, {config_.cpus, cpuid, {ports_, mmio_}, *this, config_.emulation_assist}));
     mmio64_ = board::pcie_mmio64(physical_address_bits(vcpus_->at(0).cpuid()));
     loop_.call([&] { vcpus_->set_loop_thread(std::this_thread::get_id()); });
     return {};

@@ -39,7 +39,8 @@ struct MachineConfig {
     std::string name = "godwit";
     std::uint64_t memory = std::uint64_t{256} << 20; // bytes
     std::uint32_t cpus = 1;
-    std::string kernel; // empty for a receiver
+    bool emulation_assist = false; // complete what KVM cannot emulate
+    std::string kernel;            // empty for a receiver
     std::string initrd;
     std::string command_line;
     std::string serial = "stdio";
