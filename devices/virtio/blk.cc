@@ -50,6 +50,7 @@ Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
                        (options.num_queues > 1 ? feature(VIRTIO_BLK_F_MQ) : 0);
     traits_.queue_sizes.assign(options.num_queues, options.queue_size);
     traits_.config_length = sizeof(virtio_blk_config);
+    traits_.config_fields = kBlkConfigFields;
     traits_.id = options.id;
     traits_.pci_class = kPciMassStorage;
     queues_.resize(options.num_queues);
@@ -114,6 +115,7 @@ void Blk::features_negotiated(std::uint64_t features) {
 Status Blk::start(const Activation& activation) {
     host_ = activation.host;
     backend_.features = activation.features;
+    backend_.endian = activation.endian;
     for (std::uint16_t i = 0; i < queues_.size(); ++i) {
         Queue& queue = queues_[i];
         SplitQueue* const ring = activation.queues[i];

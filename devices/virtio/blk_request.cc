@@ -54,7 +54,7 @@ void BlkRequest::start() {
     lent_ = false;
     if (chain_.readable_bytes < kHeader)
         return finish(VIRTIO_BLK_S_IOERR);
-    const auto header = object_at<virtio_blk_req_header>(chain_, 0);
+    const auto header = in_order(object_at<virtio_blk_req_header>(chain_, 0), backend_.endian);
     switch (header.type) {
     case VIRTIO_BLK_T_IN:
         return start_transfer(Step::Read, header.sector, data_in_bytes());
@@ -118,7 +118,8 @@ void BlkRequest::start_range(bool discard) {
         return finish(VIRTIO_BLK_S_IOERR);
     if (chain_.readable_bytes > kHeader + kSegment)
         return finish(VIRTIO_BLK_S_UNSUPP);
-    const auto segment = object_at<virtio_blk_discard_write_zeroes>(chain_, kHeader);
+    const auto segment =
+        in_order(object_at<virtio_blk_discard_write_zeroes>(chain_, kHeader), backend_.endian);
     if ((segment.flags & ~(discard ? 0 : kWriteZeroesUnmap)) != 0)
         return finish(VIRTIO_BLK_S_UNSUPP);
     if (segment.num_sectors > kBlkMaxRangeSectors || !in_range(segment.sector, segment.num_sectors))

@@ -27,6 +27,7 @@ struct BlkBackend {
     std::string serial;
     bool writeback = true;      // false: a write is on stable storage before it completes
     std::uint64_t features = 0; // negotiated
+    DeviceEndian endian = DeviceEndian::Little;
 };
 
 class BlkRequestOwner {

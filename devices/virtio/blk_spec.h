@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names and layouts of the block device, virtio 1.2 section 5.2. All fields are little-endian.
+// Names and layouts of the block device, virtio 1.2 section 5.2. All fields are little-endian, or in
+// a legacy driver's byte order.
 #pragma once
 
+#include "devices/virtio/spec.h"
+
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -40,6 +44,9 @@ struct virtio_blk_req_header { // the fixed part of struct virtio_blk_req
     std::uint64_t sector;
 };
 static_assert(sizeof(virtio_blk_req_header) == 16);
+constexpr virtio_blk_req_header in_order(const virtio_blk_req_header& header, DeviceEndian order) {
+    return {in_order(header.type, order), header.reserved, in_order(header.sector, order)};
+}
 
 struct virtio_blk_discard_write_zeroes {
     std::uint64_t sector;
@@ -47,6 +54,11 @@ struct virtio_blk_discard_write_zeroes {
     std::uint32_t flags; // bit 0: unmap
 };
 static_assert(sizeof(virtio_blk_discard_write_zeroes) == 16);
+constexpr virtio_blk_discard_write_zeroes in_order(const virtio_blk_discard_write_zeroes& segment,
+                                                   DeviceEndian order) {
+    return {in_order(segment.sector, order), in_order(segment.num_sectors, order),
+            in_order(segment.flags, order)};
+}
 inline constexpr std::uint32_t kWriteZeroesUnmap = 1;
 
 // Section 5.2.4, up to write_zeroes_may_unmap, as QEMU has it.
@@ -79,6 +91,9 @@ struct [[gnu::packed]] virtio_blk_config {
 static_assert(sizeof(virtio_blk_config) == 57);
 static_assert(offsetof(virtio_blk_config, writeback) == 32);
 static_assert(offsetof(virtio_blk_config, max_discard_sectors) == 36);
+// Widths of its fields, in order.
+inline constexpr std::array<std::uint8_t, 21> kBlkConfigFields{8, 4, 4, 2, 1, 1, 4, 1, 1, 2,
+                                                               4, 1, 1, 2, 4, 4, 4, 4, 4, 1};
 
 inline constexpr std::uint64_t kSectorSize = 512; // of all sector numbers, whatever blk_size says
 inline constexpr std::size_t kBlkIdLength = 20;   // answer to GET_ID, not terminated

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio/core.h"
 
+#include "devices/virtio/config_order.h"
 #include "devices/virtio/core_state.h"
 #include "devices/virtio/feature_names.h"
 
@@ -43,7 +44,7 @@ std::uint64_t Core::offered_features() const {
 }
 
 void Core::set_driver_features(std::uint64_t features) {
-    if ((status_ & FEATURES_OK) == 0)
+    if ((status_ & (FEATURES_OK | DRIVER_OK)) == 0)
         driver_features_ = features;
 }
 
@@ -54,11 +55,15 @@ void Core::set_status(std::uint8_t status) {
     }
     reset_pending_ = false; // the driver no longer waits for it
     auto wanted = static_cast<std::uint8_t>(status_ | (status & kDriverBits));
-    if ((wanted & ~status_ & FEATURES_OK) != 0)
-        wanted = accept_features(wanted);
+    if ((wanted & ~status_ & FEATURES_OK) != 0 && !features_accepted(wanted))
+        wanted = without(wanted, FEATURES_OK);
     if ((wanted & ~status_ & DRIVER_OK) != 0 && (wanted & FEATURES_OK) == 0) {
-        guest_errors_.warning("{}: DRIVER_OK without FEATURES_OK is refused", name());
-        wanted = without(wanted, DRIVER_OK);
+        if (!transport_->legacy()) {
+            guest_errors_.warning("{}: DRIVER_OK without FEATURES_OK is refused", name());
+            wanted = without(wanted, DRIVER_OK);
+        } else if (!features_accepted(wanted)) {
+            wanted = without(wanted, DRIVER_OK);
+        }
     }
     const bool goes_live = (wanted & ~status_ & DRIVER_OK) != 0;
     status_ = wanted;
@@ -66,21 +71,22 @@ void Core::set_status(std::uint8_t status) {
         restart_device();
 }
 
-// Section 3.1.1 steps 4 to 6: FEATURES_OK stays clear when the features do not fit.
-std::uint8_t Core::accept_features(std::uint8_t status) {
+// Section 3.1.1 steps 4 to 6: FEATURES_OK stays clear when the features do not fit. A legacy driver's are
+// judged when it says DRIVER_OK.
+bool Core::features_accepted(std::uint8_t status) {
     const std::uint64_t unknown = driver_features_ & ~offered_features();
     if (!has_all(status, ACKNOWLEDGE | DRIVER))
-        guest_errors_.warning("{}: FEATURES_OK before ACKNOWLEDGE and DRIVER is refused", name());
+        guest_errors_.warning("{}: features before ACKNOWLEDGE and DRIVER are refused", name());
     else if (unknown != 0)
         guest_errors_.warning("{}: the driver wants {}, which was not offered", name(),
                               feature_names(traits().device_id, unknown));
-    else if (!has_feature(driver_features_, VIRTIO_F_VERSION_1))
+    else if (!has_feature(driver_features_, VIRTIO_F_VERSION_1) && !transport_->legacy())
         guest_errors_.warning("{}: the driver does not accept VIRTIO_F_VERSION_1", name());
     else {
         device_.features_negotiated(driver_features_);
-        return status;
+        return true;
     }
-    return without(status, FEATURES_OK);
+    return false;
 }
 
 // ---- queues
@@ -131,7 +137,12 @@ void Core::enable_queue(std::uint16_t index) {
 }
 
 void Core::reset_queue(std::uint16_t index) {
-    if (index >= queues_.size() || !has_feature(driver_features_, VIRTIO_F_RING_RESET))
+    if (has_feature(driver_features_, VIRTIO_F_RING_RESET))
+        give_up_queue(index);
+}
+
+void Core::give_up_queue(std::uint16_t index) {
+    if (index >= queues_.size())
         return;
     const bool live = started_;
     if (auto stopped = stop_device(); !stopped.ok()) {
@@ -158,14 +169,26 @@ void Core::queue_notified(std::uint16_t index) {
 void Core::read_config(std::uint32_t offset, std::span<std::byte> out) {
     std::fill(out.begin(), out.end(), std::byte{0});
     const std::uint32_t length = traits().config_length;
-    if (offset < length)
-        device_.read_config(offset, out.first(std::min<std::size_t>(out.size(), length - offset)));
+    if (offset >= length)
+        return;
+    const auto part = out.first(std::min<std::size_t>(out.size(), length - offset));
+    if (endian_ == DeviceEndian::Little)
+        return device_.read_config(offset, part);
+    const auto all = driver_order_config(device_);
+    std::copy_n(all.begin() + offset, part.size(), part.begin());
 }
 
 void Core::write_config(std::uint32_t offset, std::span<const std::byte> data) {
     const std::uint32_t length = traits().config_length;
-    if (offset <= length && data.size() <= length - offset)
-        device_.write_config(offset, data);
+    if (offset > length || data.size() > length - offset)
+        return;
+    if (endian_ == DeviceEndian::Little)
+        return device_.write_config(offset, data);
+    // A write may begin and end inside fields: the whole is turned around.
+    auto all = driver_order_config(device_);
+    std::copy(data.begin(), data.end(), all.begin() + offset);
+    swap_config(traits().config_fields, all);
+    device_.write_config(0, all);
 }
 
 std::uint8_t Core::take_isr() {
@@ -217,13 +240,14 @@ bool Core::may_start() const {
     return (status_ & DRIVER_OK) != 0 && !broken_ && !disabled_ && !paused_;
 }
 
-Result<SplitQueue> Core::make_queue(const QueueSetup& setup, std::uint64_t features,
+Result<SplitQueue> Core::make_queue(const QueueSetup& setup, std::uint64_t features, DeviceEndian endian,
                                     std::uint16_t last_avail) const {
     return SplitQueue::create(memory_,
                               {.size = setup.size,
                                .addresses = setup.addresses,
                                .event_idx = has_feature(features, VIRTIO_F_EVENT_IDX),
-                               .indirect = has_feature(features, VIRTIO_F_INDIRECT_DESC)},
+                               .indirect = has_feature(features, VIRTIO_F_INDIRECT_DESC),
+                               .endian = endian},
                               last_avail);
 }
 
@@ -233,21 +257,21 @@ Status Core::make_live_queues() {
         activation_[i] = nullptr;
         if (queues_[i].enabled)
             activation_[i] = &live_queues_[i].emplace(
-                TRY_IN(make_queue(queues_[i], driver_features_, last_avail_[i]), fmt::format("queue {}", i)));
+                TRY_IN(make_queue(queues_[i], driver_features_, endian_, last_avail_[i]),
+                       fmt::format("queue {}", i)));
     }
     return {};
 }
 
 Status Core::start_device() {
-    if (endian_ != DeviceEndian::Little)
-        return error(ErrorCode::Guest, "rings of a big-endian driver are not supported");
     // After a stop() that failed the device still has its queues.
     if (!started_)
         TRY(make_live_queues());
     TRY(transport_->start_doorbells());
     started_ = true;
     running_ = true;
-    return device_.start({.features = driver_features_, .queues = activation_, .host = this});
+    return device_.start(
+        {.features = driver_features_, .endian = endian_, .queues = activation_, .host = this});
 }
 
 void Core::restart_device() {

@@ -20,9 +20,6 @@
 
 namespace godwit::virtio {
 
-// As QEMU numbers it in the state stream.
-enum class DeviceEndian : std::uint8_t { Little = 1, Big = 2 };
-
 // What the driver wrote for one queue before it enabled it.
 struct QueueSetup {
     std::uint16_t size = 0; // starts at the device's maximum
@@ -45,8 +42,8 @@ class Core final : public StateSection, private DeviceHost {
 
     std::uint64_t offered_features() const;
     std::uint64_t driver_features() const { return driver_features_; }
-    // Ignored once FEATURES_OK is set (section 3.1.1). Bits that are not offered are kept, so that
-    // FEATURES_OK can fail for them; they do not migrate with the common state, only in a transport's
+    // Ignored once FEATURES_OK or DRIVER_OK is set (section 3.1.1). Bits that are not offered are kept, so
+    // that FEATURES_OK can fail for them; they do not migrate with the common state, only in a transport's
     // registers.
     void set_driver_features(std::uint64_t features);
 
@@ -68,6 +65,8 @@ class Core final : public StateSection, private DeviceHost {
     void enable_queue(std::uint16_t index);
     // VIRTIO_F_RING_RESET (section 2.6.1).
     void reset_queue(std::uint16_t index);
+    // The same for a transport whose driver can take a queue back without that feature.
+    void give_up_queue(std::uint16_t index);
 
     // Out of range reads as zeros, writes nothing.
     void read_config(std::uint32_t offset, std::span<std::byte> out);
@@ -90,7 +89,7 @@ class Core final : public StateSection, private DeviceHost {
     bool disabled() const { return disabled_; }
 
     // Byte order of a legacy driver; virtio 1 is little-endian (section 2.4.3 of the legacy interface). Goes
-    // back to little at a reset.
+    // back to little at a reset. Set before any queue is enabled.
     DeviceEndian device_endian() const { return endian_; }
     void set_device_endian(DeviceEndian endian) { endian_ = endian; }
 
@@ -135,7 +134,7 @@ class Core final : public StateSection, private DeviceHost {
     void restart_device();
     bool reset_device();
     void forget_queue(std::uint16_t index);
-    std::uint8_t accept_features(std::uint8_t status);
+    bool features_accepted(std::uint8_t status);
     // The parts of load().
     Status load_common(StateReader& reader, Loaded& loaded);
     Status load_queues(StateReader& reader, Loaded& loaded);
@@ -145,7 +144,8 @@ class Core final : public StateSection, private DeviceHost {
     Status sanitise(Loaded& loaded) const;
     Status sanitise_queue(std::uint16_t index, const Loaded& loaded) const;
     void save_subsections(StateWriter& writer) const;
-    Result<SplitQueue> make_queue(const QueueSetup& setup, std::uint64_t features,
+    Status load_device_config(StateReader& reader, const Loaded& loaded);
+    Result<SplitQueue> make_queue(const QueueSetup& setup, std::uint64_t features, DeviceEndian endian,
                                   std::uint16_t last_avail) const;
 
     Device& device_;

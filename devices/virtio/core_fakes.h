@@ -26,6 +26,9 @@ class FakeTransport final : public Transport {
     }
     void stop_doorbells() override { doorbells = false; }
     void device_reset() override { ++resets; }
+    void reset() override {}
+    bool legacy() const override { return legacy_driver; }
+    bool legacy_capable() const override { return legacy_allowed; }
 
     Status save_config(StateWriter& writer) override {
         writer.value("config_vector", config_vector);
@@ -66,6 +69,7 @@ class FakeTransport final : public Transport {
     int discards = 0;
     bool doorbells = false;
     bool fail_doorbells = false;
+    bool legacy_driver = false, legacy_allowed = false;
 
     std::uint16_t config_vector = 0xffff, loaded_config = 0;
     std::array<std::uint16_t, 8> vectors{}, loaded_vectors{};

@@ -2,6 +2,7 @@
 //
 // Reads the common state of a virtio device into scratch and checks it; then makes it live. The order is
 // design section 4. Every number here comes from a peer that may be hostile.
+#include "devices/virtio/config_order.h"
 #include "devices/virtio/core_state.h"
 #include "devices/virtio/feature_names.h"
 
@@ -32,6 +33,7 @@ Status Core::load(StateReader& reader, std::uint32_t) {
     TRY(device_.load_device(reader, static_cast<std::uint32_t>(loaded->features)));
     reader.step("core.subsections");
     TRY(load_subsections(reader, *loaded));
+    TRY(load_device_config(reader, *loaded));
     reader.step("core.sanitise");
     TRY(reader.within(sanitise(*loaded)));
     reader.step("device.post_load");
@@ -54,8 +56,16 @@ Status Core::load_common(StateReader& reader, Loaded& loaded) {
     TRY(reader.value("config_len", config_length));
     if (config_length > kConfigLimit)
         return reader.within(corrupt("config_len is {}, at most {} can be", config_length, kConfigLimit));
+    loaded.config.resize(config_length);
+    return reader.buffer("config", loaded.config);
+}
+
+// Only the subsections tell its byte order.
+Status Core::load_device_config(StateReader& reader, const Loaded& loaded) {
     const StateReader::Trail trail{reader, "config"};
-    const auto config = TRY(reader.within(reader.bytes().take(config_length)));
+    std::vector<std::byte> config = loaded.config;
+    if (loaded.endian == DeviceEndian::Big)
+        swap_config(traits().config_fields, config);
     return reader.within(device_.load_config(config));
 }
 
@@ -184,13 +194,15 @@ Status Core::sanitise(Loaded& loaded) const {
     if (missing != 0)
         return error(ErrorCode::Incompatible, "feature {} not offered here",
                      feature_names(traits().device_id, missing));
-    if ((loaded.status & (FEATURES_OK | DRIVER_OK)) != 0 && !has_feature(loaded.features, VIRTIO_F_VERSION_1))
+    const bool legacy = !has_feature(loaded.features, VIRTIO_F_VERSION_1);
+    if ((loaded.status & (FEATURES_OK | DRIVER_OK)) != 0 && legacy && !transport_->legacy_capable())
         return error(ErrorCode::Incompatible,
                      "the driver is a legacy one (without VIRTIO_F_VERSION_1), which "
                      "is not supported here");
-    if ((loaded.status & DRIVER_OK) != 0 && (loaded.status & FEATURES_OK) == 0)
+    if ((loaded.status & DRIVER_OK) != 0 && (loaded.status & FEATURES_OK) == 0 &&
+        !(legacy && transport_->legacy_capable()))
         return corrupt("status {:#x} has DRIVER_OK without FEATURES_OK", loaded.status);
-    if (loaded.endian == DeviceEndian::Big && has_feature(loaded.features, VIRTIO_F_VERSION_1))
+    if (loaded.endian == DeviceEndian::Big && !legacy)
         return corrupt("device_endian is big, with VIRTIO_F_VERSION_1");
     if ((loaded.status & DEVICE_NEEDS_RESET) != 0)
         loaded.broken = true;
@@ -206,7 +218,7 @@ Status Core::sanitise_queue(std::uint16_t index, const Loaded& loaded) const {
     // The indices of a broken device may be what broke it, and without DRIVER_OK nobody has written them.
     if ((loaded.status & DRIVER_OK) == 0 || loaded.broken)
         return {};
-    auto queue = TRY(make_queue(setup, loaded.features, loaded.last_avail[index]));
+    auto queue = TRY(make_queue(setup, loaded.features, loaded.endian, loaded.last_avail[index]));
     TRY(queue.available());
     return {};
 }
@@ -228,7 +240,7 @@ Status Core::commit_load() {
     queues_ = loaded->queues;
     last_avail_ = loaded->last_avail;
     TRY(transport_->commit_load());
-    if ((status_ & FEATURES_OK) != 0)
+    if ((status_ & (FEATURES_OK | DRIVER_OK)) != 0)
         device_.features_negotiated(driver_features_);
     return device_.commit_load(driver_features_);
 }

@@ -29,7 +29,7 @@ Status Core::save(StateWriter& writer) {
     writer.value("queue_sel", queue_select_);
     writer.value("guest_features", static_cast<std::uint32_t>(driver_features_ & offered_features()));
     std::vector<std::byte> config(traits().config_length);
-    device_.read_config(0, config);
+    read_config(0, config);
     writer.value("config_len", static_cast<std::uint32_t>(config.size()));
     writer.buffer("config", config);
 

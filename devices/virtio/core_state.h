@@ -24,6 +24,7 @@ struct Core::Loaded {
     std::uint8_t status = 0;
     std::uint8_t isr = 0;
     std::uint16_t queue_select = 0;
+    std::vector<std::byte> config;
     DeviceEndian endian = DeviceEndian::Little;
     bool broken = false;
     bool disabled = false;

@@ -26,10 +26,11 @@ struct DeviceTraits {
     std::string_view record;         // name of its state section: "virtio-blk"
     std::uint32_t state_version = 1; // version of that section (QEMU's)
     std::uint64_t features = 0; // offered, device-specific bits only; the core adds ring and transport bits
-    std::vector<std::uint16_t> queue_sizes; // maximum and default size of each queue
-    std::uint32_t config_length = 0;        // bytes of device configuration space
-    std::string id;                         // the user's name for it, for messages: "net0"
-    std::uint32_t pci_class = 0;            // PCI class code (24 bits) that a PCI transport shows
+    std::vector<std::uint16_t> queue_sizes;      // maximum and default size of each queue
+    std::uint32_t config_length = 0;             // bytes of device configuration space
+    std::span<const std::uint8_t> config_fields; // widths of its fields, from its start; rest: bytes
+    std::string id;                              // the user's name for it, for messages: "net0"
+    std::uint32_t pci_class = 0;                 // PCI class code (24 bits) that a PCI transport shows
 };
 
 // What a device may ask of the core. Loop thread only.
@@ -52,7 +53,8 @@ class DeviceHost {
 // The queues of a started device, indexed as in its section of the specification; a null pointer is a queue
 // that the driver did not enable.
 struct Activation {
-    std::uint64_t features = 0; // negotiated
+    std::uint64_t features = 0;                 // negotiated
+    DeviceEndian endian = DeviceEndian::Little; // of whatever the driver's buffers hold
     std::span<SplitQueue* const> queues;
     DeviceHost* host = nullptr;
 };
@@ -62,6 +64,7 @@ class Device {
     virtual ~Device() = default;
     virtual const DeviceTraits& traits() const = 0;
 
+    // Little-endian; the core turns it round for a legacy driver.
     // offset + out.size() <= traits().config_length.
     virtual void read_config(std::uint32_t offset, std::span<std::byte> out) = 0;
     virtual void write_config(std::uint32_t offset, std::span<const std::byte> data) = 0;

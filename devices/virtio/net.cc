@@ -44,6 +44,7 @@ Net::Net(NetOptions options, std::unique_ptr<FrameBackend> backend, Loop& loop)
                        (options_.mtu.has_value() ? feature(VIRTIO_NET_F_MTU) : 0);
     traits_.queue_sizes = {256, 256, 64};
     traits_.config_length = options_.mtu.has_value() ? kNetConfigLengthMtu : kNetConfigLengthStatus;
+    traits_.config_fields = kNetConfigFields;
     traits_.id = options_.id;
     traits_.pci_class = kPciClassEthernet;
 }
@@ -68,14 +69,15 @@ void Net::features_negotiated(std::uint64_t features) {
 Status Net::start(const Activation& activation) {
     host_ = activation.host;
     features_ = activation.features;
+    endian_ = activation.endian;
     TRY(backend_->set_header_size(net_header_size(features_)));
     TRY(backend_->set_guest_offloads(state_.curr_guest_offloads));
     if (std::exchange(discard_waiting_, false))
         receiver_.discard_waiting();
     if (SplitQueue* const queue = activation.queues[kNetReceiveQueue])
-        receiver_.start(*queue, features_);
+        receiver_.start(*queue, features_, endian_);
     if (SplitQueue* const queue = activation.queues[kNetTransmitQueue])
-        transmitter_.start(*queue, features_);
+        transmitter_.start(*queue, features_, endian_);
     control_queue_ = activation.queues[kNetControlQueue];
     readable_ = TRY(loop_.watch(backend_->fd(), EPOLLIN, [this](std::uint32_t) { receive(); }));
     run_ = std::make_shared<Run>();

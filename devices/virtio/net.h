@@ -93,7 +93,8 @@ class Net final : public Device {
     DeviceTraits traits_;
 
     NetState state_;
-    std::uint64_t features_ = 0;     // negotiated
+    std::uint64_t features_ = 0; // negotiated
+    DeviceEndian endian_ = DeviceEndian::Little;
     std::optional<NetState> loaded_; // scratch of a load
     std::uint16_t loaded_mtu_ = 0;   // what the driver of a loaded state has seen
     bool discard_waiting_ = false;   // the backend holds frames from before this process had the guest

@@ -41,7 +41,7 @@ Status Net::control_command() {
 
 std::uint8_t Net::execute(std::span<const std::byte> command) {
     const auto before = state_.curr_guest_offloads;
-    const auto answer = handle_control(state_, features_, command);
+    const auto answer = handle_control(state_, features_, command, endian_);
     if (state_.curr_guest_offloads == before)
         return answer;
     if (const auto set = backend_->set_guest_offloads(state_.curr_guest_offloads); !set.ok()) {

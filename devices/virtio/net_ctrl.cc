@@ -38,19 +38,19 @@ bool set_mode(NetState& state, std::uint64_t features, std::uint8_t command, Dat
 }
 
 // One of the two lists of MAC_TABLE_SET: a le32 count, then that many addresses.
-Result<Data> take_addresses(ByteReader& in) {
-    const auto count = TRY(in.le<std::uint32_t>());
+Result<Data> take_addresses(ByteReader& in, DeviceEndian order) {
+    const auto count = in_order(TRY(in.le<std::uint32_t>()), order);
     return in.take(std::size_t{count} * sizeof(MacAddress));
 }
 
-bool set_table(NetState& state, std::uint64_t features, Data data) {
+bool set_table(NetState& state, std::uint64_t features, Data data, DeviceEndian order) {
     if (!has_feature(features, VIRTIO_NET_F_CTRL_RX))
         return false;
     ByteReader in{data};
-    const auto unicast = take_addresses(in);
+    const auto unicast = take_addresses(in, order);
     if (!unicast.ok())
         return false;
-    const auto multicast = take_addresses(in);
+    const auto multicast = take_addresses(in, order);
     if (!multicast.ok() || !in.at_end())
         return false;
 
@@ -80,10 +80,10 @@ bool set_address(NetState& state, std::uint64_t features, Data data) {
     return true;
 }
 
-bool set_vlan(NetState& state, std::uint64_t features, std::uint8_t command, Data data) {
+bool set_vlan(NetState& state, std::uint64_t features, std::uint8_t command, Data data, DeviceEndian order) {
     if (!has_feature(features, VIRTIO_NET_F_CTRL_VLAN) || data.size() != sizeof(std::uint16_t))
         return false;
-    const auto vid = load_le<std::uint16_t>(data);
+    const auto vid = in_order(load_le<std::uint16_t>(data), order);
     if (vid >= kVlanCount)
         return false;
     const auto bit = std::byte{1} << (vid % 8);
@@ -104,31 +104,33 @@ bool acknowledge_announce(NetState& state, std::uint64_t features, std::uint8_t 
     return true;
 }
 
-bool set_offloads(NetState& state, std::uint64_t features, std::uint8_t command, Data data) {
+bool set_offloads(NetState& state, std::uint64_t features, std::uint8_t command, Data data,
+                  DeviceEndian order) {
     if (!has_feature(features, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) ||
         command != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || data.size() != sizeof(std::uint64_t))
         return false;
-    const auto offloads = load_le<std::uint64_t>(data);
+    const auto offloads = in_order(load_le<std::uint64_t>(data), order);
     if ((offloads & ~(features & kGuestOffloads)) != 0)
         return false;
     state.curr_guest_offloads = offloads;
     return true;
 }
 
-bool execute(NetState& state, std::uint64_t features, std::uint8_t group, std::uint8_t command, Data data) {
+bool execute(NetState& state, std::uint64_t features, std::uint8_t group, std::uint8_t command, Data data,
+             DeviceEndian order) {
     switch (group) {
     case VIRTIO_NET_CTRL_RX:
         return set_mode(state, features, command, data);
     case VIRTIO_NET_CTRL_MAC:
         if (command == VIRTIO_NET_CTRL_MAC_TABLE_SET)
-            return set_table(state, features, data);
+            return set_table(state, features, data, order);
         return command == VIRTIO_NET_CTRL_MAC_ADDR_SET && set_address(state, features, data);
     case VIRTIO_NET_CTRL_VLAN:
-        return set_vlan(state, features, command, data);
+        return set_vlan(state, features, command, data, order);
     case VIRTIO_NET_CTRL_ANNOUNCE:
         return acknowledge_announce(state, features, command, data);
     case VIRTIO_NET_CTRL_GUEST_OFFLOADS:
-        return set_offloads(state, features, command, data);
+        return set_offloads(state, features, command, data, order);
     default:
         return false;
     }
@@ -136,11 +138,12 @@ bool execute(NetState& state, std::uint64_t features, std::uint8_t group, std::u
 
 } // namespace
 
-std::uint8_t handle_control(NetState& state, std::uint64_t features, std::span<const std::byte> command) {
+std::uint8_t handle_control(NetState& state, std::uint64_t features, std::span<const std::byte> command,
+                            DeviceEndian order) {
     if (command.size() < 2 || command.size() > kControlCommandLimit)
         return VIRTIO_NET_ERR;
     const bool done = execute(state, features, static_cast<std::uint8_t>(command[0]),
-                              static_cast<std::uint8_t>(command[1]), command.subspan(2));
+                              static_cast<std::uint8_t>(command[1]), command.subspan(2), order);
     return done ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 }
 

@@ -15,8 +15,10 @@ namespace godwit::virtio {
 inline constexpr std::size_t kControlCommandLimit = 64 << 10;
 
 // `command` is class, command and data: our own copy. Gives the status byte for the driver; the state has
-// changed only with VIRTIO_NET_OK. A command of a feature that was not negotiated, or with too few or too
-// many bytes, is an error. The caller brings curr_guest_offloads to the backend.
-std::uint8_t handle_control(NetState& state, std::uint64_t features, std::span<const std::byte> command);
+// changed only with VIRTIO_NET_OK. `order` is that of the numbers in it. A command of a feature that was not
+// negotiated, or with too few or too many bytes, is an error. The caller brings curr_guest_offloads to the
+// backend.
+std::uint8_t handle_control(NetState& state, std::uint64_t features, std::span<const std::byte> command,
+                            DeviceEndian order = DeviceEndian::Little);
 
 } // namespace godwit::virtio

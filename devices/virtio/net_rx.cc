@@ -19,8 +19,9 @@ constexpr unsigned kDiscardLimit = 4096; // more than a tap queues
 NetReceiver::NetReceiver(FrameBackend& backend)
     : backend_(backend), tail_(std::make_unique<std::byte[]>(kTailSize)) {}
 
-void NetReceiver::start(SplitQueue& queue, std::uint64_t features) {
+void NetReceiver::start(SplitQueue& queue, std::uint64_t features, DeviceEndian endian) {
     queue_ = &queue;
+    endian_ = endian;
     header_size_ = net_header_size(features);
     mergeable_ = has_feature(features, VIRTIO_NET_F_MRG_RXBUF);
     doorbell_wanted_ = true;
@@ -145,6 +146,12 @@ Result<bool> NetReceiver::place() {
     if (header_size_ == kNetHeaderFull)
         store_le(std::span{head_}.subspan(offsetof(virtio_net_hdr, num_buffers)),
                  static_cast<std::uint16_t>(buffers));
+
+    virtio_net_hdr header{};
+    const auto own = std::span{head_}.first(header_size_);
+    std::memcpy(&header, own.data(), own.size());
+    header = in_order(header, endian_);
+    std::memcpy(own.data(), &header, own.size());
 
     mark_dirty(std::min(held_.bytes, held_.direct));
     scatter(0, std::span{head_}.first(std::min(held_.bytes, head_size())));

@@ -27,7 +27,7 @@ class NetReceiver {
     explicit NetReceiver(FrameBackend& backend);
 
     // The queue stays valid until stop().
-    void start(SplitQueue& queue, std::uint64_t features);
+    void start(SplitQueue& queue, std::uint64_t features, DeviceEndian endian = DeviceEndian::Little);
     bool started() const { return queue_ != nullptr; }
     // Puts every unused buffer back. A frame that waited for buffers is lost.
     void stop();
@@ -67,6 +67,7 @@ class NetReceiver {
     FrameBackend& backend_;
     SplitQueue* queue_ = nullptr;
     std::uint32_t header_size_ = kNetHeaderFull;
+    DeviceEndian endian_ = DeviceEndian::Little;
     bool mergeable_ = false;
     bool doorbell_wanted_ = true; // what the driver was told
 

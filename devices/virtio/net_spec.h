@@ -55,6 +55,7 @@ struct virtio_net_config {
     std::uint16_t mtu;
 };
 static_assert(sizeof(virtio_net_config) == 12);
+inline constexpr std::array<std::uint8_t, 9> kNetConfigFields{1, 1, 1, 1, 1, 1, 2, 2, 2}; // widths
 inline constexpr std::uint32_t kNetConfigLengthStatus = 8;
 inline constexpr std::uint32_t kNetConfigLengthMtu = 12;
 
@@ -64,7 +65,7 @@ inline constexpr std::uint16_t VIRTIO_NET_S_ANNOUNCE = 2;
 inline constexpr std::uint16_t kMtuMinimum = 68; // section 5.1.4.1
 inline constexpr std::uint16_t kMtuMaximum = 65535;
 
-// Header before each frame, section 5.1.6, little-endian.
+// Header before each frame, section 5.1.6, little-endian or in a legacy driver's byte order.
 struct virtio_net_hdr {
     std::uint8_t flags;
     std::uint8_t gso_type;
@@ -75,6 +76,15 @@ struct virtio_net_hdr {
     std::uint16_t num_buffers; // absent from the short form
 };
 static_assert(sizeof(virtio_net_hdr) == 12);
+constexpr virtio_net_hdr in_order(const virtio_net_hdr& header, DeviceEndian order) {
+    return {header.flags,
+            header.gso_type,
+            in_order(header.hdr_len, order),
+            in_order(header.gso_size, order),
+            in_order(header.csum_start, order),
+            in_order(header.csum_offset, order),
+            in_order(header.num_buffers, order)};
+}
 inline constexpr std::uint32_t kNetHeaderShort = 10; // legacy driver without VIRTIO_NET_F_MRG_RXBUF
 inline constexpr std::uint32_t kNetHeaderFull = 12;
 

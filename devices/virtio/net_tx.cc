@@ -13,8 +13,9 @@ namespace godwit::virtio {
 NetTransmitter::NetTransmitter(FrameBackend& backend, std::string id)
     : backend_(backend), id_(std::move(id)) {}
 
-void NetTransmitter::start(SplitQueue& queue, std::uint64_t features) {
+void NetTransmitter::start(SplitQueue& queue, std::uint64_t features, DeviceEndian endian) {
     queue_ = &queue;
+    endian_ = endian;
     features_ = features;
     header_size_ = net_header_size(features);
     doorbell_wanted_ = true;
@@ -89,6 +90,7 @@ void NetTransmitter::lend(virtio_net_hdr& header) {
         if (part < slice.size())
             iovecs_.push_back({const_cast<std::byte*>(slice.for_kernel()) + part, slice.size() - part});
     }
+    header = in_order(header, endian_);
 }
 
 } // namespace godwit::virtio

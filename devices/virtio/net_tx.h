@@ -21,7 +21,7 @@ class NetTransmitter {
     NetTransmitter(FrameBackend& backend, std::string id);
 
     // The queue stays valid until stop().
-    void start(SplitQueue& queue, std::uint64_t features);
+    void start(SplitQueue& queue, std::uint64_t features, DeviceEndian endian = DeviceEndian::Little);
     bool started() const { return queue_ != nullptr; }
     void stop() { queue_ = nullptr; }
 
@@ -41,6 +41,7 @@ class NetTransmitter {
     SplitQueue* queue_ = nullptr;
     std::uint64_t features_ = 0;
     std::uint32_t header_size_ = kNetHeaderFull;
+    DeviceEndian endian_ = DeviceEndian::Little;
     bool doorbell_wanted_ = true; // what the driver was told
 
     Chain chain_;

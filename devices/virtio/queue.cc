@@ -54,15 +54,23 @@ Result<SplitQueue> SplitQueue::create(GuestMemory& memory, const Config& config,
                                       std::uint16_t last_avail_index) {
     TRY(check_areas(memory, config.size, config.addresses));
     SplitQueue queue{memory, config, last_avail_index};
-    queue.used_index_ = TRY(memory.load_acquire<std::uint16_t>(queue.used_idx()));
+    queue.used_index_ = TRY(queue.load_word(queue.used_idx()));
     if (queue.in_flight() > config.size)
         return error(ErrorCode::Guest, "{} chains in flight (available {}, used {}) in a queue of {}",
                      queue.in_flight(), last_avail_index, queue.used_index_, config.size);
     return queue;
 }
 
+Result<std::uint16_t> SplitQueue::load_word(Gpa at) const {
+    return in_order(TRY(memory_->load_acquire<std::uint16_t>(at)), config_.endian);
+}
+
+Status SplitQueue::store_word(Gpa at, std::uint16_t value) {
+    return memory_->store_release(at, in_order(value, config_.endian));
+}
+
 Result<std::uint16_t> SplitQueue::available() {
-    shadow_avail_ = TRY(memory_->load_acquire<std::uint16_t>(avail_idx()));
+    shadow_avail_ = TRY(load_word(avail_idx()));
     const auto count = static_cast<std::uint16_t>(shadow_avail_ - last_avail_);
     if (count > config_.size)
         return error(ErrorCode::Guest, "available index {} is {} ahead of {} in a queue of {}", shadow_avail_,
@@ -71,7 +79,7 @@ Result<std::uint16_t> SplitQueue::available() {
 }
 
 Status SplitQueue::check_indices() {
-    const auto used = TRY(memory_->load_acquire<std::uint16_t>(used_idx()));
+    const auto used = TRY(load_word(used_idx()));
     if (used != used_index_)
         return error(ErrorCode::Guest, "the driver changed the used index from {} to {}", used_index_, used);
     TRY(available());
@@ -83,7 +91,9 @@ Result<bool> SplitQueue::pop(Chain& chain) {
     if (shadow_avail_ == last_avail_ && TRY(available()) == 0)
         return false;
     const std::uint64_t slot = last_avail_ & (config_.size - 1u);
-    chain.head = TRY(memory_->read<std::uint16_t>(Gpa{config_.addresses.driver.value + 4 + 2 * slot}));
+    chain.head =
+        in_order(TRY(memory_->read<std::uint16_t>(Gpa{config_.addresses.driver.value + 4 + 2 * slot})),
+                 config_.endian);
     if (chain.head >= config_.size)
         return error(ErrorCode::Guest, "head {} in a queue of {}", chain.head, config_.size);
     if (is_in_flight(chain.head))
@@ -111,7 +121,9 @@ Status SplitQueue::read_table(const Table& table, std::uint16_t first, Chain& ch
             return error(ErrorCode::Guest, "the chain at {} is longer than its table: a loop", chain.head);
         if (index >= table.entries)
             return error(ErrorCode::Guest, "descriptor {} in a table of {}", index, table.entries);
-        const auto desc = TRY(memory_->read<virtq_desc>(Gpa{table.base.value + 16 * std::uint64_t{index}}));
+        const auto desc =
+            in_order(TRY(memory_->read<virtq_desc>(Gpa{table.base.value + 16 * std::uint64_t{index}})),
+                     config_.endian);
         if ((desc.flags & VIRTQ_DESC_F_INDIRECT) != 0) {
             if (indirect == nullptr)
                 return error(ErrorCode::Guest, "indirect descriptor inside an indirect table");
@@ -166,13 +178,14 @@ Status SplitQueue::push(std::span<const Used> elements) {
         if (used.head >= config_.size || !is_in_flight(used.head))
             return error(ErrorCode::Internal, "head {} was used but is not in flight", used.head);
         const std::uint64_t slot = index & (config_.size - 1u);
-        const virtq_used_elem element{used.head, used.written};
+        const virtq_used_elem element{in_order(std::uint32_t{used.head}, config_.endian),
+                                      in_order(used.written, config_.endian)};
         TRY(memory_->write(Gpa{config_.addresses.device.value + 4 + 8 * slot}, element));
         flip_in_flight(used.head);
         ++index;
     }
     // Release: the driver that sees the index sees the elements and the data too.
-    TRY(memory_->store_release(used_idx(), index));
+    TRY(store_word(used_idx(), index));
     // The driver's event can no longer be told from an older one after half a turn of the index.
     if (static_cast<std::uint16_t>(index - signalled_used_) >= 0x8000)
         signalled_used_valid_ = false;
@@ -185,10 +198,10 @@ Result<bool> SplitQueue::interrupt_wanted() {
     // in the opposite order, so one of the two sees the other.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!config_.event_idx) {
-        const auto flags = TRY(memory_->load_acquire<std::uint16_t>(config_.addresses.driver));
+        const auto flags = TRY(load_word(config_.addresses.driver));
         return (flags & VIRTQ_AVAIL_F_NO_INTERRUPT) == 0;
     }
-    const auto event = TRY(memory_->load_acquire<std::uint16_t>(used_event()));
+    const auto event = TRY(load_word(used_event()));
     const bool wanted = !signalled_used_valid_ || passed(event, used_index_, signalled_used_);
     signalled_used_ = used_index_;
     signalled_used_valid_ = true;
@@ -197,9 +210,9 @@ Result<bool> SplitQueue::interrupt_wanted() {
 
 Result<bool> SplitQueue::enable_notification() {
     if (config_.event_idx)
-        TRY(memory_->store_release<std::uint16_t>(avail_event(), last_avail_));
+        TRY(store_word(avail_event(), last_avail_));
     else
-        TRY(memory_->store_release<std::uint16_t>(config_.addresses.device, 0));
+        TRY(store_word(config_.addresses.device, 0));
     // Same reason as in interrupt_wanted(): our wish must be visible before we look for the last time.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     return TRY(available()) != 0;
@@ -209,7 +222,7 @@ Status SplitQueue::disable_notification() {
     // With EVENT_IDX an event index that stays behind asks for nothing.
     if (config_.event_idx)
         return {};
-    return memory_->store_release<std::uint16_t>(config_.addresses.device, VIRTQ_USED_F_NO_NOTIFY);
+    return store_word(config_.addresses.device, VIRTQ_USED_F_NO_NOTIFY);
 }
 
 } // namespace godwit::virtio

@@ -41,6 +41,7 @@ class SplitQueue {
         QueueAddresses addresses;
         bool event_idx = false;
         bool indirect = false;
+        DeviceEndian endian = DeviceEndian::Little;
     };
 
     // Checks that the three areas are aligned and lie in guest RAM, and that not more than `size` chains
@@ -104,6 +105,10 @@ class SplitQueue {
     Gpa avail_event() const {
         return Gpa{config_.addresses.device.value + 4 + 8 * std::uint64_t{config_.size}};
     }
+
+    // A ring's index or flags word in our byte order.
+    Result<std::uint16_t> load_word(Gpa at) const;
+    Status store_word(Gpa at, std::uint16_t value);
 
     Status read_chain(Chain& chain) const;
     Status read_table(const Table& table, std::uint16_t first, Chain& chain, Table* indirect) const;

@@ -4,9 +4,21 @@
 // net_spec.h.
 #pragma once
 
+#include "vmm/base/bytes.h"
+
 #include <cstdint>
 
 namespace godwit::virtio {
+
+// Byte order of what driver and device share in memory: little-endian, but that of the guest for a legacy
+// driver (section 2.4.3, 2.7.3). Numbered as in QEMU's state stream.
+enum class DeviceEndian : std::uint8_t { Little = 1, Big = 2 };
+
+// From the driver's byte order to ours, and back.
+template <std::unsigned_integral T>
+constexpr T in_order(T value, DeviceEndian order) {
+    return order == DeviceEndian::Big ? byte_swap(value) : value;
+}
 
 // Device status, section 2.1.
 inline constexpr std::uint8_t ACKNOWLEDGE = 1;
@@ -56,6 +68,10 @@ struct virtq_desc { // section 2.7.5, little-endian
     std::uint16_t next;
 };
 static_assert(sizeof(virtq_desc) == 16);
+constexpr virtq_desc in_order(const virtq_desc& desc, DeviceEndian order) {
+    return {in_order(desc.addr, order), in_order(desc.len, order), in_order(desc.flags, order),
+            in_order(desc.next, order)};
+}
 
 struct virtq_used_elem { // section 2.7.8
     std::uint32_t id;

@@ -28,6 +28,14 @@ class Transport {
     virtual void stop_doorbells() = 0;
     // The driver reset the device through the core.
     virtual void device_reset() = 0;
+    // As when the machine is reset: what only the machine can put back. The machine resets the core as well.
+    virtual void reset() = 0;
+
+    // The driver uses the legacy interface (virtio 1.2 section 7.4): it neither knows FEATURES_OK nor
+    // VIRTIO_F_VERSION_1, and has a byte order of its own.
+    virtual bool legacy() const { return false; }
+    // Whether that can ever be, so that a loaded state may be a legacy driver's.
+    virtual bool legacy_capable() const { return false; }
 
     // The order in which the core calls these is design section 4.
     virtual Status save_config(StateWriter& writer) = 0;

@@ -62,7 +62,7 @@ Result<std::unique_ptr<VirtioPci>> VirtioPci::create(PciHost& host, virtio::Core
     auto msix = TRY(Msix::create(id + " MSI-X", vectors, interrupts));
     std::unique_ptr<VirtioPci> function{new VirtioPci{host, core, std::move(msix)}};
     function->doorbells_ =
-        TRY_IN(Doorbells::create(id, host.loop(), doorbells, core.queue_count(), kNotifyMultiplier,
+        TRY_IN(Doorbells::create(id, host.loop(), doorbells, core.queue_count(),
                                  [&core](std::uint16_t queue) { core.queue_notified(queue); }),
                id);
     TRY(function->plug(slot));
@@ -124,13 +124,18 @@ void VirtioPci::notify_vector(std::uint16_t vector) {
 
 // ---- doorbells
 
-std::optional<Gpa> VirtioPci::notify_base() const {
-    const auto bar = bars().address(kModernBar);
-    return bar.has_value() ? std::optional{Gpa{bar->value + kNotifyRegion}} : std::nullopt;
+Doorbells::Places VirtioPci::doorbell_places() const {
+    Doorbells::Places places;
+    if (const auto bar = bars().address(kModernBar)) {
+        // Any width: drivers write 16 bits, or 32 with VIRTIO_F_NOTIFICATION_DATA.
+        for (std::uint64_t i = 0; i < core_.queue_count(); ++i)
+            places.push_back({{.address = Gpa{bar->value + kNotifyRegion + i * kNotifyMultiplier}}});
+    }
+    return places;
 }
 
 Status VirtioPci::start_doorbells() {
-    doorbells_->start(notify_base());
+    doorbells_->start(doorbell_places());
     return {};
 }
 
@@ -139,7 +144,7 @@ void VirtioPci::stop_doorbells() {
 }
 
 void VirtioPci::bars_moved() {
-    doorbells_->move(notify_base());
+    doorbells_->move(doorbell_places());
 }
 
 } // namespace godwit::pci

@@ -6,10 +6,10 @@
 // Missing: legacy interface, VIRTIO_F_NOTIFICATION_DATA, shared memory regions. Threads: loop.
 #pragma once
 
+#include "devices/doorbells.h"
 #include "devices/irq.h"
 #include "devices/virtio/core.h"
 #include "devices/virtio/transport.h"
-#include "transports/pci/doorbells.h"
 #include "transports/pci/function.h"
 #include "transports/pci/host.h"
 #include "transports/pci/msix.h"
@@ -29,10 +29,9 @@ class VirtioPci final : public Function, public virtio::Transport {
                                                      DoorbellRegistry& doorbells,
                                                      std::optional<std::uint8_t> slot = std::nullopt);
 
-    // The machine is reset; the machine resets the core as well, in either order.
-    void reset() override;
+    // ---- virtio::Transport, and Function
 
-    // ---- virtio::Transport
+    void reset() override;
 
     std::string path() const override { return address(); }
     void notify_queue(std::uint16_t queue) override;
@@ -100,7 +99,8 @@ class VirtioPci final : public Function, public virtio::Transport {
     void notify_vector(std::uint16_t vector);
     // Section 4.1.5.3, 4.1.5.4: without MSI-X the line follows the interrupt status.
     void update_intx() { set_intx(!msix_->enabled() && core_.isr() != 0); }
-    std::optional<Gpa> notify_base() const;
+    // Where each queue's doorbell is while the BAR is mapped (section 4.1.4.4).
+    Doorbells::Places doorbell_places() const;
     void bars_moved() override;
 
     virtio::Core& core_;

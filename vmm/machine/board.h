@@ -56,6 +56,10 @@ inline constexpr std::uint8_t kGedSleepTypeS5 = 5;      // SLP_TYP, bits 4:2 of 
 inline constexpr std::uint8_t kGedSleepEnable = 1 << 5; // SLP_EN
 inline constexpr std::uint8_t kGedResetValue = 0x42;
 
+// Channel subsystem: registers and doorbells (docs/ccw-transport.md). Only on machines with a device on it;
+// QEMU's board has nothing there.
+inline constexpr Window kChannelIo{0xfe80'0000, 0x2'0000};
+
 inline constexpr Window kIoApic{0xfec0'0000, 0x1000};
 inline constexpr std::uint32_t kIoApicPins = 24; // GSI = pin
 inline constexpr Window kLocalApic{0xfee0'0000, 0x1000};
@@ -69,6 +73,9 @@ inline constexpr std::uint32_t kSerialGsi = 4;
 inline constexpr std::uint32_t kGedGsi = 9; // edge
 inline constexpr std::uint32_t kPcieIntxGsiBase = 12;
 inline constexpr std::uint32_t kPcieIntxCount = 4; // GSIs 12-15, level, active high
+
+inline constexpr std::uint32_t kChannelIoGsi = 16;      // I/O interruptions, edge
+inline constexpr std::uint32_t kChannelAdapterGsi = 17; // adapter interruptions, edge
 
 // pin: 0 = INTA. Slot 0 of bus 0 is the host bridge.
 constexpr std::uint32_t pcie_intx_gsi(std::uint32_t slot, std::uint32_t pin) {

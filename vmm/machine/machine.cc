@@ -72,11 +72,17 @@ Status Machine::build_chipset() {
     host.windows = {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64_.base, mmio64_.size}};
     host.intx_gsi = board::kPcieIntxGsiBase;
     pci_host_ = TRY(pci::PciHost::create(loop_, mmio_, vm_->irqs(), host));
+
+    static_assert(board::kChannelIo.size == ccw::kWindowSize);
+    if (has_channel_io(config_))
+        css_ = TRY(ccw::ChannelSubsystem::create(
+            loop_, mmio_, *memory_, vm_->irqs(),
+            {board::kChannelIo.base, board::kChannelIoGsi, board::kChannelAdapterGsi}));
     return {};
 }
 
 Status Machine::build_units() {
-    const UnitPlaces places{loop_, *memory_, *pci_host_, vm_->irqs(), vm_->doorbells()};
+    const UnitPlaces places{loop_, *memory_, *pci_host_, css_.get(), vm_->irqs(), vm_->doorbells()};
     for (const DiskConfig& disk : config_.disks)
         units_.push_back(TRY(make_disk_unit(places, disk)));
     for (const NetConfig& net : config_.nets)
@@ -103,6 +109,8 @@ void Machine::list_sections() {
     own(std::make_unique<SerialSection>(*serial_));
     for (const auto& unit : units_)
         own(std::make_unique<LoopSection>(loop_, unit->core()));
+    if (css_ != nullptr)
+        own(std::make_unique<LoopSection>(loop_, css_->section()));
 }
 
 } // namespace godwit

@@ -16,6 +16,7 @@
 #include "devices/console/console.h"
 #include "devices/ged.h"
 #include "devices/serial/serial.h"
+#include "transports/ccw/css.h"
 #include "transports/pci/host.h"
 #include "vmm/kvm/dirty_log.h"
 #include "vmm/kvm/kvm.h"
@@ -137,6 +138,7 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     std::unique_ptr<IrqLine> ged_irq_;
     std::unique_ptr<Ged> ged_;
     std::unique_ptr<pci::PciHost> pci_host_;
+    std::unique_ptr<ccw::ChannelSubsystem> css_; // only when a device is on it
     std::vector<std::unique_ptr<VirtioUnit>> units_;
 
     std::unique_ptr<kvm::VcpuSet> vcpus_; // its threads use everything above

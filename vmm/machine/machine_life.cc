@@ -46,6 +46,7 @@ Machine::~Machine() {
     vcpus_.reset();
     loop_.call([&] {
         units_.clear();
+        css_.reset();
         pci_host_.reset();
         ged_.reset();
         serial_.reset();
@@ -55,7 +56,7 @@ Machine::~Machine() {
 
 Status Machine::boot() {
     TRY(lock_disks());
-    const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64_}));
+    const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64_, css_ != nullptr}));
     TRY(acpi::place_tables(tables, *memory_));
 
     if (!kernel_.valid()) // a reset: the first one was dropped when it was placed
@@ -83,6 +84,8 @@ void Machine::reset_devices() {
     for (const auto& unit : units_)
         unit->reset();
     pci_host_->reset();
+    if (css_ != nullptr)
+        css_->reset();
     serial_->reset();
     ged_->reset();
 }
@@ -114,6 +117,8 @@ Status Machine::stop_devices() {
     serial_->pause();
     Status result;
     loop_.call([&] {
+        if (css_ != nullptr)
+            css_->pause();
         for (const auto& unit : units_) {
             if (Status status = unit->core().pause(); !status.ok())
                 result = std::move(status);
@@ -130,6 +135,8 @@ Status Machine::start_devices() {
     return loop_.call([&]() -> Status {
         for (const auto& unit : units_)
             TRY(unit->core().resume());
+        if (css_ != nullptr)
+            css_->resume();
         return {};
     });
 }

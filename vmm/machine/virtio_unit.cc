@@ -4,6 +4,7 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/tap.h"
+#include "transports/ccw/virtio_ccw.h"
 #include "transports/pci/virtio_pci.h"
 
 #include <unistd.h>
@@ -12,17 +13,26 @@ namespace godwit {
 
 namespace {
 
-// A device on virtio-pci. Members are in the order of their dependence: the transport goes first.
+Result<std::unique_ptr<virtio::Transport>> plug_in(const UnitPlaces& places, virtio::Core& core,
+                                                   const PlaceConfig& place) {
+    if (place.transport == TransportKind::Pci)
+        return std::unique_ptr<virtio::Transport>{
+            TRY(pci::VirtioPci::create(places.pci, core, places.interrupts, places.doorbells, place.slot))};
+    if (places.css == nullptr || !place.devno.has_value())
+        return error(ErrorCode::Internal, "no channel subsystem, or no device number on it");
+    return std::unique_ptr<virtio::Transport>{
+        TRY(ccw::VirtioCcw::create(*places.css, core, places.doorbells, *place.devno))};
+}
+
+// A device on either transport. Members are in the order of their dependence: the transport goes first.
 template <class Device>
-class PciUnit : public VirtioUnit {
+class PluggedUnit : public VirtioUnit {
   public:
-    PciUnit(const UnitPlaces& places, std::unique_ptr<Device> device)
+    PluggedUnit(const UnitPlaces& places, std::unique_ptr<Device> device)
         : device_(std::move(device)), core_(*device_, places.memory) {}
 
-    Status plug(const UnitPlaces& places, std::optional<std::uint8_t> slot) {
-        transport_ =
-            TRY_IN(pci::VirtioPci::create(places.pci, core_, places.interrupts, places.doorbells, slot),
-                   device_->traits().id);
+    Status plug(const UnitPlaces& places, const PlaceConfig& place) {
+        transport_ = TRY_IN(plug_in(places, core_, place), device_->traits().id);
         return {};
     }
 
@@ -38,12 +48,12 @@ class PciUnit : public VirtioUnit {
   private:
     std::unique_ptr<Device> device_;
     virtio::Core core_;
-    std::unique_ptr<pci::VirtioPci> transport_;
+    std::unique_ptr<virtio::Transport> transport_;
 };
 
-class DiskUnit final : public PciUnit<virtio::Blk> {
+class DiskUnit final : public PluggedUnit<virtio::Blk> {
   public:
-    using PciUnit::PciUnit;
+    using PluggedUnit::PluggedUnit;
     Status acquire() override { return device().lock(); }
     Status relinquish() override { return device().unlock(); }
     void prepare_to_relinquish() override {
@@ -51,13 +61,13 @@ class DiskUnit final : public PciUnit<virtio::Blk> {
     } // unlock() sees errors
 };
 
-using NetUnit = PciUnit<virtio::Net>;
+using NetUnit = PluggedUnit<virtio::Net>;
 
 template <class Unit, class Device>
 Result<std::unique_ptr<VirtioUnit>> plugged(const UnitPlaces& places, std::unique_ptr<Device> device,
-                                            std::optional<std::uint8_t> slot) {
+                                            const PlaceConfig& place) {
     auto unit = std::make_unique<Unit>(places, std::move(device));
-    TRY(unit->plug(places, slot));
+    TRY(unit->plug(places, place));
     return std::unique_ptr<VirtioUnit>{std::move(unit)};
 }
 
@@ -69,7 +79,7 @@ Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, con
     options.serial = config.id;
     auto image = TRY_IN(virtio::BlkImage::open(config.path, config.readonly), config.id);
     return plugged<DiskUnit>(places, TRY(virtio::Blk::create(places.loop, std::move(image), options)),
-                             config.slot);
+                             config.place);
 }
 
 Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config) {
@@ -80,7 +90,7 @@ Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, cons
     options.mtu = config.mtu;
     auto tap = TRY_IN(virtio::Tap::open(config.tap), config.id);
     return plugged<NetUnit>(places, TRY(virtio::Net::create(options, std::move(tap), places.loop)),
-                            config.slot);
+                            config.place);
 }
 
 } // namespace godwit

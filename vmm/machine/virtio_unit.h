@@ -4,6 +4,7 @@
 #pragma once
 
 #include "devices/virtio/core.h"
+#include "transports/ccw/css.h"
 #include "transports/pci/host.h"
 #include "vmm/loop/loop.h"
 #include "vmm/machine/config/machine_config.h"
@@ -18,6 +19,7 @@ struct UnitPlaces {
     Loop& loop;
     GuestMemory& memory;
     pci::PciHost& pci;
+    ccw::ChannelSubsystem* css; // null when no device is on it
     InterruptController& interrupts;
     DoorbellRegistry& doorbells;
 };

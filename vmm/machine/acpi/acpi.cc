@@ -154,8 +154,12 @@ Result<AcpiBlob> build_tables(const AcpiConfig& config) {
 
     Layout layout{kRsdpSize};
     const std::uint64_t dsdt = layout.add(TRY(make_dsdt(config.mmio64)));
-    const std::array tables{layout.add(make_fadt(dsdt)), layout.add(make_madt(config.cpu_count)),
-                            layout.add(make_mcfg())};
+    std::vector tables{layout.add(make_fadt(dsdt)), layout.add(make_madt(config.cpu_count)),
+                       layout.add(make_mcfg())};
+    if (config.channel_io) {
+        const auto ssdt = compiled_ssdt_ccw();
+        tables.push_back(layout.add({ssdt.begin(), ssdt.end()}));
+    }
     const Bytes rsdp = make_rsdp(layout.add(make_xsdt(tables)));
 
     AcpiBlob blob{std::move(layout).take(), Gpa{kTableWindow.base}, Gpa{kTableWindow.base}, {}};

@@ -19,6 +19,7 @@ namespace godwit::acpi {
 struct AcpiConfig {
     std::uint32_t cpu_count = 1; // 1 to board::kMaxCpus; APIC id = index
     board::Window mmio64{0, 0};  // board::pcie_mmio64(); size 0: the bridge gets no 64-bit window
+    bool channel_io = false;     // the channel subsystem is there
 };
 
 // Below 1 MiB, where a system that is not told finds the RSDP by itself (section 5.2.5.1), and below the

@@ -56,7 +56,7 @@ class Tables {
 };
 
 Tables build(std::uint32_t cpus, board::Window mmio64 = kMmio64) {
-    auto blob = build_tables({cpus, mmio64});
+    auto blob = build_tables({cpus, mmio64, false});
     REQUIRE(blob.ok());
     return Tables{std::move(*blob)};
 }
@@ -111,6 +111,21 @@ TEST_CASE("every ACPI table is reachable and sums to zero", "[acpi]") {
         }
         CHECK(tables.by_name.size() == 4);
     }
+}
+
+TEST_CASE("the channel subsystem is announced when it is there", "[acpi]") {
+    auto blob = build_tables({1, kMmio64, true});
+    REQUIRE(blob.ok());
+    const Tables tables{std::move(*blob)};
+    REQUIRE(tables.by_name.contains("SSDT"));
+    CHECK(sum(tables.by_name.at("SSDT")) == 0);
+    const Scratch scratch;
+    const std::string text = disassemble(scratch, "ssdt", tables.by_name.at("SSDT"));
+    CHECK(text.find("\"GWCC0001\"") != std::string::npos);
+    for (const std::uint64_t address : {board::kChannelIo.base, board::kChannelIo.size})
+        CHECK(text.find(fmt::format("0x{:08X},", address)) != std::string::npos);
+    for (const std::uint32_t gsi : {board::kChannelIoGsi, board::kChannelAdapterGsi})
+        CHECK(text.find(fmt::format("0x{:08X},", gsi)) != std::string::npos);
 }
 
 TEST_CASE("the RSDP lies where a scan of the BIOS area finds it and inside its reservation", "[acpi]") {

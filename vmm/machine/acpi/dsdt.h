@@ -14,6 +14,8 @@ namespace godwit::acpi {
 
 // As the compiler left it, embedded in the program by embed.py.
 std::span<const std::byte> compiled_dsdt();
+// The table of the channel subsystem, ssdt_ccw.asl. It is used as it is.
+std::span<const std::byte> compiled_ssdt_ccw();
 
 // With the 64-bit PCIe window of this VM; size 0: no such window. This is the only place where AML is
 // changed.

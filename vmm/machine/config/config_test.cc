@@ -12,13 +12,14 @@ TEST_CASE("a disk option gives path, mode and id", "[config]") {
     CHECK(disk.value().path == "/a,b.raw");
     CHECK(disk.value().readonly);
     CHECK(disk.value().id == "root");
-    CHECK(disk.value().slot == 3);
+    CHECK(disk.value().place.slot == 3);
 }
 
 TEST_CASE("a wrong device option is refused by name", "[config]") {
     const auto text = [](auto result) { return result.ok() ? std::string{} : result.error().text; };
     CHECK(text(parse_disk("path=a,read_only=on")) ==
-          "--disk: unknown key 'read_only' in 'path=a,read_only=on' (known: path, readonly, id, addr)");
+          "--disk: unknown key 'read_only' in 'path=a,read_only=on' (known: path, readonly, id, transport, "
+          "addr, devno)");
     CHECK(text(parse_disk("readonly=on")) == "--disk: path= is missing");
     CHECK(text(parse_disk("path=a,path=b")) == "--disk: key 'path' is given twice in 'path=a,path=b'");
     CHECK(text(parse_disk("path=a,readonly=perhaps")) == "--disk: readonly=perhaps is neither on nor off");
@@ -47,8 +48,8 @@ TEST_CASE("a configuration is completed and checked as a whole", "[config]") {
         CHECK(complete(config).error().text == "--net: id 'disk0' is used twice");
     }
     SECTION("slots are unique") {
-        config.disks[0].slot = 4;
-        config.disks[1].slot = 4;
+        config.disks[0].place.slot = 4;
+        config.disks[1].place.slot = 4;
         CHECK(complete(config).error().text == "--disk: PCI slot 4 is used twice");
     }
     SECTION("memory is a multiple of the page size") {
@@ -61,4 +62,39 @@ TEST_CASE("a configuration is completed and checked as a whole", "[config]") {
         config.cpus = 0;
         CHECK_FALSE(complete(config).ok());
     }
+}
+
+TEST_CASE("a device says its transport, and its place there", "[config]") {
+    const auto text = [](auto result) { return result.ok() ? std::string{} : result.error().text; };
+    const auto disk = parse_disk("path=a,transport=ccw,devno=0.0.00fe");
+    REQUIRE(disk.ok());
+    CHECK(disk.value().place.transport == TransportKind::Ccw);
+    CHECK(disk.value().place.devno == 0xfe);
+    CHECK(parse_net("tap=t").value().place.transport == TransportKind::Pci);
+    CHECK(text(parse_disk("path=a,transport=mmio")) == "--disk: transport=mmio is neither pci nor ccw");
+    CHECK(text(parse_net("tap=t,devno=0.0.0001")) == "--net: devno=0.0.0001 is for transport=ccw");
+    CHECK(text(parse_net("tap=t,transport=ccw,addr=3")) == "--net: addr=3 is for transport=pci");
+    for (const char* bad : {"1", "0.0.1", "0.1.0001", "fe.0.0001", "0.0.00011", "0.0.00g1", "0.0.", ""})
+        CHECK(text(parse_disk(fmt::format("path=a,transport=ccw,devno={}", bad))) ==
+              fmt::format("--disk: devno={} is not of the form 0.0.0001, with four hexadecimal digits", bad));
+}
+
+TEST_CASE("device numbers are given in the order of the options, around those that were chosen", "[config]") {
+    MachineConfig config;
+    for (const char* option : {"path=a,transport=ccw", "path=b,transport=ccw,devno=0.0.0002", "path=c"})
+        config.disks.push_back(parse_disk(option).value());
+    config.nets.push_back(parse_net("tap=t,transport=ccw").value());
+    REQUIRE(complete(config).ok());
+    CHECK(config.disks[0].place.devno == 1);
+    CHECK(config.disks[1].place.devno == 2);
+    CHECK_FALSE(config.disks[2].place.devno.has_value());
+    CHECK(config.nets[0].place.devno == 3);
+    CHECK(has_channel_io(config));
+
+    config.nets[0].place.devno = 2;
+    CHECK(complete(config).error().text == "device number 0.0.0002 is used twice");
+    for (DiskConfig& disk : config.disks)
+        disk.place = {};
+    config.nets.clear();
+    CHECK_FALSE(has_channel_io(config));
 }

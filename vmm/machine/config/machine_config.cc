@@ -6,6 +6,8 @@
 #include "vmm/machine/board.h"
 #include "vmm/machine/config/key_values.h"
 
+#include <algorithm>
+#include <charconv>
 #include <set>
 
 namespace godwit {
@@ -15,27 +17,83 @@ namespace {
 constexpr std::uint64_t kFirstSlot = 1; // 0 is the host bridge
 constexpr std::uint64_t kLastSlot = 31;
 
-Result<std::optional<std::uint8_t>> parse_slot(const KeyValues& values) {
-    if (values.find("addr") == nullptr)
-        return std::optional<std::uint8_t>{};
-    return std::optional{static_cast<std::uint8_t>(TRY(values.number("addr", 0, kFirstSlot, kLastSlot)))};
+constexpr std::size_t kMostOnChannelIo = 256;
+
+// "0.0.0001": channel subsystem, subchannel set, four hexadecimal digits. There is one of each of the former.
+Result<std::uint16_t> parse_devno(std::string_view option, std::string_view text) {
+    constexpr std::string_view kPrefix = "0.0.";
+    constexpr std::size_t kDigits = 4;
+    const std::string_view digits = text.substr(std::min(kPrefix.size(), text.size()));
+    std::uint16_t devno = 0;
+    const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), devno, 16);
+    if (!text.starts_with(kPrefix) || digits.size() != kDigits || fault != std::errc{} ||
+        end != digits.data() + digits.size())
+        return invalid_input("{}: devno={} is not of the form 0.0.0001, with four hexadecimal digits", option,
+                             text);
+    return devno;
+}
+
+Result<PlaceConfig> parse_place(std::string_view option, const KeyValues& values) {
+    PlaceConfig place;
+    const std::string transport = values.text("transport", "pci");
+    if (transport == "ccw")
+        place.transport = TransportKind::Ccw;
+    else if (transport != "pci")
+        return invalid_input("{}: transport={} is neither pci nor ccw", option, transport);
+    const std::string* const devno = values.find("devno");
+    const bool on_pci = place.transport == TransportKind::Pci;
+    if (devno != nullptr && on_pci)
+        return invalid_input("{}: devno={} is for transport=ccw", option, *devno);
+    if (values.find("addr") != nullptr && !on_pci)
+        return invalid_input("{}: addr={} is for transport=pci", option, *values.find("addr"));
+    if (devno != nullptr)
+        place.devno = TRY(parse_devno(option, *devno));
+    if (values.find("addr") != nullptr)
+        place.slot = static_cast<std::uint8_t>(TRY(values.number("addr", 0, kFirstSlot, kLastSlot)));
+    return place;
+}
+
+// Device numbers for those that were given none, in the order of the options.
+Status number_channel_devices(MachineConfig& config) {
+    std::set<std::uint16_t> taken;
+    std::vector<PlaceConfig*> places;
+    for (DiskConfig& disk : config.disks)
+        places.push_back(&disk.place);
+    for (NetConfig& net : config.nets)
+        places.push_back(&net.place);
+    std::erase_if(places, [](const PlaceConfig* place) { return place->transport != TransportKind::Ccw; });
+    if (places.size() > kMostOnChannelIo)
+        return invalid_input("{} devices with transport=ccw, at most {} can be", places.size(),
+                             kMostOnChannelIo);
+    for (const PlaceConfig* const place : places)
+        if (place->devno.has_value() && !taken.insert(*place->devno).second)
+            return invalid_input("device number 0.0.{:04x} is used twice", *place->devno);
+    std::uint16_t next = 1;
+    for (PlaceConfig* const place : places) {
+        if (place->devno.has_value())
+            continue;
+        while (!taken.insert(next).second)
+            ++next;
+        place->devno = next;
+    }
+    return {};
 }
 
 } // namespace
 
 Result<DiskConfig> parse_disk(std::string_view text) {
-    constexpr std::array<std::string_view, 4> keys{"path", "readonly", "id", "addr"};
+    constexpr std::array<std::string_view, 6> keys{"path", "readonly", "id", "transport", "addr", "devno"};
     const KeyValues values = TRY(KeyValues::parse("--disk", text, keys));
     DiskConfig disk;
     disk.path = TRY(values.required("path"));
     disk.readonly = TRY(values.flag("readonly", false));
     disk.id = values.text("id");
-    disk.slot = TRY(parse_slot(values));
+    disk.place = TRY(parse_place("--disk", values));
     return disk;
 }
 
 Result<NetConfig> parse_net(std::string_view text) {
-    constexpr std::array<std::string_view, 5> keys{"tap", "mac", "mtu", "id", "addr"};
+    constexpr std::array<std::string_view, 7> keys{"tap", "mac", "mtu", "id", "transport", "addr", "devno"};
     const KeyValues values = TRY(KeyValues::parse("--net", text, keys));
     NetConfig net;
     net.tap = TRY(values.required("tap"));
@@ -44,7 +102,7 @@ Result<NetConfig> parse_net(std::string_view text) {
     if (values.find("mtu") != nullptr)
         net.mtu = static_cast<std::uint16_t>(TRY(values.number("mtu", 0, 68, 65535)));
     net.id = values.text("id");
-    net.slot = TRY(parse_slot(values));
+    net.place = TRY(parse_place("--net", values));
     return net;
 }
 
@@ -57,22 +115,30 @@ Status complete(MachineConfig& config) {
 
     std::set<std::string> ids;
     std::set<std::uint8_t> slots;
+    std::size_t on_pci = 0;
     const auto claim = [&](std::string_view option, auto& device, std::string fallback) -> Status {
         if (device.id.empty())
             device.id = std::move(fallback);
         if (!ids.insert(device.id).second)
             return invalid_input("{}: id '{}' is used twice", option, device.id);
-        if (device.slot && !slots.insert(*device.slot).second)
-            return invalid_input("{}: PCI slot {} is used twice", option, *device.slot);
+        const PlaceConfig& place = device.place;
+        if (place.slot && !slots.insert(*place.slot).second)
+            return invalid_input("{}: PCI slot {} is used twice", option, *place.slot);
+        on_pci += place.transport == TransportKind::Pci ? 1 : 0;
         return {};
     };
     for (std::size_t i = 0; i < config.disks.size(); ++i)
         TRY(claim("--disk", config.disks[i], fmt::format("disk{}", i)));
     for (std::size_t i = 0; i < config.nets.size(); ++i)
         TRY(claim("--net", config.nets[i], fmt::format("net{}", i)));
-    if (ids.size() > kLastSlot)
-        return invalid_input("{} devices do not fit in {} PCI slots", ids.size(), kLastSlot);
-    return {};
+    if (on_pci > kLastSlot)
+        return invalid_input("{} devices do not fit in {} PCI slots", on_pci, kLastSlot);
+    return number_channel_devices(config);
+}
+
+bool has_channel_io(const MachineConfig& config) {
+    const auto on_it = [](const auto& device) { return device.place.transport == TransportKind::Ccw; };
+    return std::ranges::any_of(config.disks, on_it) || std::ranges::any_of(config.nets, on_it);
 }
 
 } // namespace godwit

@@ -15,21 +15,30 @@
 
 namespace godwit {
 
-// --disk path=FILE[,readonly=on|off][,id=NAME][,addr=SLOT]
+enum class TransportKind { Pci, Ccw };
+
+// [,transport=pci][,addr=SLOT] or ,transport=ccw[,devno=0.0.NNNN]: where a device is plugged in.
+struct PlaceConfig {
+    TransportKind transport = TransportKind::Pci;
+    std::optional<std::uint8_t> slot;   // PCI device number; the first free one when not given
+    std::optional<std::uint16_t> devno; // channel I/O; complete() gives the first free one from 1
+};
+
+// --disk path=FILE[,readonly=on|off][,id=NAME] and PlaceConfig
 struct DiskConfig {
     std::string path;
     bool readonly = false;
     std::string id;
-    std::optional<std::uint8_t> slot; // PCI device number; the first free one when not given
+    PlaceConfig place;
 };
 
-// --net tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME][,addr=SLOT]
+// --net tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME] and PlaceConfig
 struct NetConfig {
     std::string tap;
     std::optional<std::array<std::uint8_t, 6>> mac; // derived from the tap's name when not given
     std::optional<std::uint16_t> mtu;
     std::string id;
-    std::optional<std::uint8_t> slot;
+    PlaceConfig place;
 };
 
 inline constexpr std::uint64_t kMinMemory = std::uint64_t{2} << 20;
@@ -50,8 +59,11 @@ struct MachineConfig {
 
 Result<DiskConfig> parse_disk(std::string_view text);
 Result<NetConfig> parse_net(std::string_view text);
-// Fills in the ids that were not given ("disk0", "net0") and checks what concerns several parts: ranges, ids
-// used twice, slots used twice.
+// Fills in what was not given, ids ("disk0", "net0") and device numbers, and checks what concerns several
+// parts: ranges, ids used twice, slots and device numbers used twice.
 Status complete(MachineConfig& config);
+
+// Whether any device is on channel I/O. Precondition: completed.
+bool has_channel_io(const MachineConfig& config);
 
 } // namespace godwit
