@@ -55,7 +55,7 @@ def test_every_section_and_field_is_shown(saved):
     for name in ("vq[0].last_avail_idx", "virtio/64bit_features.guest_features", "state.divider", "env.eip",
                  "VIRTIO_F_VERSION_1", "ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK", '"paused"'):
         assert name in text, text
-    assert "problems     none" in text
+    assert "problems     none" in text and ", all match" in text
 
     state = json.loads(inspect("--json", saved / "one.state").stdout)
     assert [s["name"] for s in state["sections"]] == SECTIONS
@@ -102,6 +102,11 @@ def test_damaged_file_is_shown_as_far_as_it_goes(saved):
     (saved / "broken.state").write_bytes(data)
     done = inspect(saved / "broken.state", status=2)
     assert "globalstate" in done.stdout and "serial" in done.stderr and "byte" in done.stderr
+    assert "1 places differ" in done.stdout
+    data = bytearray((saved / "one.state").read_bytes())
+    data[len(data) // 2] ^= 1
+    (saved / "broken.state").write_bytes(data)
+    assert "check sum" in inspect("--sections", saved / "broken.state", status=2).stderr
     del data[len(data) // 2:]
     (saved / "broken.state").write_bytes(data)
     done = inspect(saved / "broken.state", status=2)

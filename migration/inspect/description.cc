@@ -18,7 +18,6 @@ using Json = nlohmann::json;
 constexpr std::size_t kMaxDepth = 64;
 constexpr std::size_t kMaxValues = std::size_t{1} << 20;
 constexpr std::size_t kMaxName = 255;
-constexpr std::size_t kHeader = 1 + sizeof(std::uint32_t); // item, length
 
 // The parser keeps every value in memory and destroys them recursively: both are bounded here.
 Status check_bounds(std::string_view text) {
@@ -129,18 +128,6 @@ void parse_notes(const Json& root, WriterNotes& notes) {
 }
 
 } // namespace
-
-std::optional<std::size_t> find_description(std::span<const std::byte> tail) {
-    // The text has no zero byte, and the length before it has at least one: it is below 2^24. The text
-    // starts behind the last zero, or up to three bytes later when the length goes on.
-    const auto last = std::find(tail.rbegin(), tail.rend(), std::byte{0}).base();
-    const auto after = static_cast<std::size_t>(last - tail.begin());
-    for (std::size_t start = std::max(after, kHeader); start <= after + 3 && start <= tail.size(); ++start)
-        if (tail[start - kHeader] == static_cast<std::byte>(wire::Item::Description) &&
-            load_be<std::uint32_t>(tail.subspan(start - 4)) == tail.size() - start)
-            return start - kHeader;
-    return {};
-}
 
 Result<Description> parse_description(std::string_view json) {
     if (json.size() > wire::kMaxDescriptionBytes)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The JSON description at the end of a stream, found and read back; the counterpart of
+// The JSON description at the end of a stream, read back; the counterpart of
 // migration/wire/description_json.h. Reference: scripts/analyze-migration.py of QEMU 7.2. Pure functions.
 #pragma once
 
@@ -21,9 +21,6 @@ struct Description {
     std::vector<wire::DescribedSection> sections; // in the order of the stream
     WriterNotes notes;
 };
-
-// Offset of the description's item byte in what lies behind RAM: it is the last thing in a stream.
-std::optional<std::size_t> find_description(std::span<const std::byte> tail);
 
 // Bounded in depth and in the number of values before it is parsed: the text is hostile.
 Result<Description> parse_description(std::string_view json);

@@ -54,11 +54,12 @@ struct Content {
     DeviceState device = sample_device();
 };
 
-Bytes stream(const Content& content = {}) {
+Bytes stream(const Content& content = {}, bool with_sums = false) {
     const Bytes page(4096, content.page);
     TestSection<TimerState> timer{TimerState{-5, content.clock}};
     TestSection<DeviceState> device{content.device, "0000:00:01.0/"};
-    wire::BufferSink sink;
+    wire::BufferSink buffer;
+    wire::SummingSink sink{buffer};
     OrderTrace order;
     wire::StreamWriter writer{sink, &order};
     wire::RamWriter ram{sink};
@@ -74,8 +75,8 @@ Bytes stream(const Content& content = {}) {
     REQUIRE(writer.section(device).ok());
     wire::GlobalStateSection global{RunState::Running};
     REQUIRE(writer.section(global).ok());
-    REQUIRE(writer.end(true).ok());
-    return sink.take();
+    REQUIRE(writer.end(true, with_sums ? &sink : nullptr).ok());
+    return buffer.take();
 }
 
 std::map<std::string, std::string> values(const View& view, const Section& section) {
@@ -164,6 +165,20 @@ TEST_CASE("two streams are compared field by field and page by page", "[inspect]
     REQUIRE(nlohmann::json::parse(comparison_json(found, "a", "b")).at("differences").size() == 3);
 }
 
+TEST_CASE("check sums are compared", "[inspect]") {
+    Bytes bytes = stream({}, true);
+    View view = view_of(bytes);
+    REQUIRE(view.sums.has_value());
+    REQUIRE(view.sums->damaged == 0);
+    REQUIRE(view.problems.empty());
+    bytes[view.ram->offset + 100] ^= std::byte{1};
+    view = view_of(bytes);
+    REQUIRE(view.sums->damaged == 1);
+    REQUIRE(view.problems.size() == 1);
+    REQUIRE(view.problems[0].text.starts_with("bytes 0 to "));
+    REQUIRE_FALSE(view_of(stream()).sums.has_value());
+}
+
 TEST_CASE("without a description sections are still listed", "[inspect]") {
     Bytes bytes = stream();
     bytes.resize(view_of(bytes).description_offset);
@@ -190,9 +205,10 @@ TEST_CASE("damage is named with its place and the rest is shown", "[inspect]") {
     SECTION("in a RAM record") {
         bytes[whole.ram->offset + 13 + 4 + 8 + 12 + 8 + 13 + 5 + 5] = std::byte{0xff};
         const View view = view_of(bytes);
-        REQUIRE(view.problems.size() == 1);
         REQUIRE(view.problems[0].text.starts_with("ram: "));
         REQUIRE_FALSE(view.ram->complete);
+        REQUIRE(view.sections.size() == 3); // found behind it
+        REQUIRE(view.sections[1].decoded);
     }
     SECTION("a stream that is cut, anywhere") {
         for (std::size_t length = 8; length < bytes.size(); ++length) {

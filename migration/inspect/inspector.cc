@@ -25,6 +25,7 @@ class Inspector {
     Inspector(wire::Input& in, const Options& options) : in_(in), options_(options) {}
 
     Result<View> run() {
+        in_.sum_into(&sums_);
         if (const auto magic = TRY(in_.be<std::uint32_t>()); magic != wire::kMagic)
             return corrupt("{:#010x} is not the magic number of a state stream", magic);
         view_.version = TRY(in_.be<std::uint32_t>());
@@ -34,8 +35,11 @@ class Inspector {
         const Status before = head();
         if (!before.ok())
             problem(in_.offset(), before.error().text);
-        else if (const Status behind = tail(); !behind.ok())
+        if (const Status behind = before.ok() ? tail() : found_tail(); !behind.ok())
             problem(tail_at(), behind.error().text);
+        // What could not be read says more than that its bytes are damaged.
+        for (Problem& one : damage_)
+            problem(one.offset, std::move(one.text));
         view_.size = in_.offset() + view_.tail.size();
         return std::move(view_);
     }
@@ -163,10 +167,39 @@ class Inspector {
     std::span<const std::byte> rest() const { return std::span{view_.tail}.subspan(at_); }
 
     Status tail() {
-        view_.tail_offset = in_.offset();
         const auto all = TRY(in_.rest(wire::kMaxStateBytes));
+        take_tail(all);
+        return sections();
+    }
+
+    // Behind RAM that cannot be read: from the first section that the description tells of.
+    Status found_tail() {
+        const auto all = TRY(in_.drain(UINT64_MAX, wire::kMaxStateBytes));
+        take_tail(all);
+        if (description_.sections.empty())
+            return {};
+        const wire::DescribedSection& first = description_.sections[0];
+        ByteWriter head;
+        head.be(static_cast<std::uint8_t>(first.name.size()));
+        head.append(std::string_view{first.name});
+        head.be(first.instance);
+        head.be(first.version);
+        constexpr std::size_t kBefore = 1 + sizeof(std::uint32_t);
+        const auto found = std::ranges::search(view_.tail, head.bytes());
+        at_ = static_cast<std::size_t>(found.begin() - view_.tail.begin());
+        if (found.empty() || at_ < kBefore)
+            return {};
+        at_ -= kBefore;
+        return sections();
+    }
+
+    void take_tail(std::span<const std::byte> all) {
+        view_.tail_offset = in_.offset();
         view_.tail.assign(all.begin(), all.end());
         read_description();
+    }
+
+    Status sections() {
         while (at_ < view_.tail.size()) {
             switch (const auto item = static_cast<Item>(view_.tail[at_])) {
             case Item::SectionFull:
@@ -182,13 +215,15 @@ class Inspector {
     }
 
     void read_description() {
-        const auto start = find_description(view_.tail);
+        const auto start = wire::find_description(view_.tail);
         if (!start.has_value()) {
             problem(view_.tail_offset + view_.tail.size(),
                     "no description at the end: sections are listed, their fields are not known");
             return;
         }
         const std::size_t text = *start + kFooterSize;
+        check_sums(*start,
+                   {reinterpret_cast<const char*>(view_.tail.data()) + text, view_.tail.size() - text});
         view_.description_offset = view_.tail_offset + *start;
         view_.description_size = view_.tail.size() - *start;
         auto parsed = parse_description(
@@ -199,6 +234,29 @@ class Inspector {
         }
         description_ = std::move(parsed).value();
         view_.order = std::move(description_.notes.order);
+    }
+
+    void check_sums(std::size_t end, std::string_view description) {
+        sums_.add(std::span{view_.tail}.first(end));
+        sums_.finish();
+        const auto saved = wire::sums_in(description);
+        if (!saved.ok()) {
+            damage_.push_back({view_.tail_offset + end, saved.error().text});
+            return;
+        }
+        if (!saved->has_value())
+            return;
+        const auto damaged = wire::damaged_ranges(sums_, **saved);
+        view_.sums = {(*saved)->sums.size(), (*saved)->blocks_per_sum * wire::kSumBlock, damaged.size()};
+        for (const wire::ByteRange& range : damaged)
+            damage_.push_back(
+                {range.begin,
+                 fmt::format("bytes {} to {} are damaged: their check sum is not the one that was saved",
+                             range.begin, range.end - 1)});
+        if ((*saved)->bytes != sums_.bytes())
+            damage_.push_back(
+                {sums_.bytes(), fmt::format("the stream has {} bytes up to its end mark, {} were written",
+                                            sums_.bytes(), (*saved)->bytes)});
     }
 
     Status section() {
@@ -322,6 +380,8 @@ class Inspector {
     std::size_t at_ = 0; // in the tail
     std::size_t budget_ = kMaxFields;
     Description description_;
+    wire::StreamSums sums_;
+    std::vector<Problem> damage_; // by the check sums
 };
 
 } // namespace

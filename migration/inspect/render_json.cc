@@ -119,6 +119,10 @@ std::string render_json(const View& view, const Listing& listing) {
         if (wire::section_label(section.name, section.instance).find(listing.only) != std::string::npos)
             json["sections"].push_back(section_json(view, section));
     json["description"] = {{"offset", view.description_offset}, {"size", view.description_size}};
+    if (view.sums.has_value())
+        json["check_sums"] = {{"count", view.sums->count},
+                              {"bytes_each", view.sums->bytes_each},
+                              {"damaged", view.sums->damaged}};
     json["order"] = view.order;
     json["problems"] = Json::array();
     for (const Problem& problem : view.problems)

@@ -69,6 +69,14 @@ class Text {
                  view_.description_offset);
         else
             line("  description  none");
+        if (!view_.sums.has_value())
+            line("  check sums   none");
+        else if (view_.sums->damaged == 0)
+            line("  check sums   {} of {} each, all match", view_.sums->count,
+                 size_text(view_.sums->bytes_each));
+        else
+            line("  check sums   {} of {} each, {} places differ", view_.sums->count,
+                 size_text(view_.sums->bytes_each), view_.sums->damaged);
         if (view_.problems.empty())
             line("  problems     none");
         else

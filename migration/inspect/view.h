@@ -79,6 +79,13 @@ struct Command {
     std::uint64_t payload = 0;
 };
 
+// Those in the description, compared with the stream.
+struct CheckSums {
+    std::size_t count = 0;
+    std::uint64_t bytes_each = 0;
+    std::size_t damaged = 0; // neighbouring ones count as one
+};
+
 // Something that is not as it should be, and where.
 struct Problem {
     std::uint64_t offset = 0;
@@ -95,7 +102,8 @@ struct View {
     std::vector<Section> sections; // in the order of the stream
     std::uint64_t description_offset = 0;
     std::uint64_t description_size = 0; // 0 when there is none
-    std::vector<std::string> order;     // the steps of saving, when the writer recorded them
+    std::optional<CheckSums> sums;
+    std::vector<std::string> order; // the steps of saving, when the writer recorded them
     std::vector<Problem> problems;
 
     // What lies behind RAM: every field's bytes are in here.

@@ -3,9 +3,11 @@
 
 #include "migration/wire/format.h"
 #include "vmm/base/address.h"
+#include "vmm/base/bytes.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 
@@ -13,9 +15,15 @@ namespace godwit::migration::wire {
 
 namespace {
 
+constexpr std::size_t kHeader = 1 + sizeof(std::uint32_t); // item, length
+
 class Json {
   public:
     std::string take() { return std::move(out_); }
+    void raw(std::string_view text) {
+        separate();
+        out_ += text;
+    }
 
     void open(char bracket) {
         separate();
@@ -159,7 +167,10 @@ void write_notes(Json& json, const DescriptionNotes& notes) {
     for (const std::string& step : notes.order)
         json.text(step);
     json.close(']');
-    json.close('}');
+    if (notes.sums.has_value()) {
+        json.key("crc32c");
+        json.raw(notes.sums->json());
+    }
 }
 
 } // namespace
@@ -185,8 +196,27 @@ std::string describe(const std::vector<DescribedSection>& sections, const Descri
     json.close(']');
     if (!notes.empty())
         write_notes(json, notes);
+    if (notes.sums.has_value()) {
+        std::string text = json.take() + ", ";
+        seal_description(text);
+        return text;
+    }
+    if (!notes.empty())
+        json.close('}');
     json.close('}');
     return json.take();
+}
+
+std::optional<std::size_t> find_description(std::span<const std::byte> end) {
+    // The text has no zero byte, and the length before it has at least one: it is below 2^24. The text
+    // starts behind the last zero, or up to three bytes later when the length goes on.
+    const auto last = std::find(end.rbegin(), end.rend(), std::byte{0}).base();
+    const auto after = static_cast<std::size_t>(last - end.begin());
+    for (std::size_t start = std::max(after, kHeader); start <= after + 3 && start <= end.size(); ++start)
+        if (end[start - kHeader] == static_cast<std::byte>(Item::Description) &&
+            load_be<std::uint32_t>(end.subspan(start - 4)) == end.size() - start)
+            return start - kHeader;
+    return {};
 }
 
 } // namespace godwit::migration::wire

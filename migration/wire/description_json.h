@@ -6,8 +6,10 @@
 #pragma once
 
 #include "migration/state/description.h"
+#include "migration/wire/stream_sums.h"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,11 +28,16 @@ struct DescribedSection {
 // What godwit adds for its own readers, under kNotesKey.
 struct DescriptionNotes {
     std::span<const std::string> order; // the steps of saving, as they happened
-    bool empty() const { return order.empty(); }
+    std::optional<SavedSums> sums;      // of the stream before the description
+    bool empty() const { return order.empty() && !sums.has_value(); }
 };
 
 // One line, no NUL. Elements of an array that look alike are described once, with `array_len`; a field name
 // that repeats within a record gets the suffix "[k]".
 std::string describe(const std::vector<DescribedSection>& sections, const DescriptionNotes& notes = {});
+
+// Offset of the description's item byte in `end`, the last bytes of a stream or all that lies behind RAM: it
+// is the last thing in a stream. Nothing when there is none, or not all of it.
+std::optional<std::size_t> find_description(std::span<const std::byte> end);
 
 } // namespace godwit::migration::wire

@@ -105,7 +105,35 @@ Result<std::span<const std::byte>> Input::rest(std::size_t limit) {
     return window_;
 }
 
+Result<std::span<const std::byte>> Input::drain(std::uint64_t limit, std::size_t keep) {
+    std::vector<std::byte> held{window_.begin(), window_.end()};
+    for (bool more = source_ != nullptr; more;) {
+        if (held.size() > 2 * keep) {
+            const std::size_t count = held.size() - keep;
+            window_ = held;
+            advance(count);
+            held.erase(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(count));
+            if (limit < count)
+                return corrupt("the stream goes on for longer than can be");
+            limit -= count;
+        }
+        const std::size_t before = held.size();
+        held.resize(before + kChunkBytes);
+        const std::size_t count = TRY(source_->read_some(std::span{held}.subspan(before)));
+        held.resize(before + count);
+        more = count != 0;
+    }
+    source_ = nullptr;
+    buffer_ = std::move(held);
+    window_ = buffer_;
+    if (window_.size() > keep)
+        advance(window_.size() - keep);
+    return window_;
+}
+
 void Input::advance(std::size_t count) {
+    if (sums_ != nullptr)
+        sums_->add(window_.first(count));
     window_ = window_.subspan(count);
     offset_ += count;
 }

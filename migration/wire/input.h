@@ -4,6 +4,7 @@
 // as hostile. One thread.
 #pragma once
 
+#include "migration/wire/stream_sums.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/result.h"
@@ -38,6 +39,12 @@ class Input {
     explicit Input(std::span<const std::byte> all) : window_(all) {}
     explicit Input(ByteSource& source) : source_(&source) {}
 
+    // What is consumed from here on is added to `sums`; null ends that. They must outlive the input.
+    void sum_into(StreamSums* sums) { sums_ = sums; }
+    // Consumes the rest but the last `keep` bytes (or less), which are given. For error paths: at most
+    // `limit` bytes are read.
+    Result<std::span<const std::byte>> drain(std::uint64_t limit, std::size_t keep);
+
     // Bytes consumed so far, for error texts.
     std::uint64_t offset() const { return offset_; }
 
@@ -66,6 +73,7 @@ class Input {
     Error truncated(std::size_t wanted) const;
 
     ByteSource* source_ = nullptr;
+    StreamSums* sums_ = nullptr;
     std::span<const std::byte> window_; // what is there and not consumed
     std::vector<std::byte> buffer_;     // behind window_, when there is a source
     std::uint64_t offset_ = 0;

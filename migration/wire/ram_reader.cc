@@ -77,6 +77,11 @@ Status RamReader::page_record(Input& in, std::uint64_t word) {
                        block.size);
 
     const bool ours = block.name == kRamBlock;
+    if (ours) {
+        if (marks_.empty() || in.offset() / kSumBlock != marks_.back().offset / kSumBlock)
+            marks_.push_back({in.offset(), offset, marks_.empty() ? offset : last_page_});
+        last_page_ = offset;
+    }
     if (kind == ram_flag::kZero) {
         const auto fill = TRY(in.be<std::uint8_t>());
         if (ours)

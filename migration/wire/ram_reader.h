@@ -27,6 +27,15 @@ class RamReader {
   public:
     explicit RamReader(RamTarget& target) : target_(target) {}
 
+    // The first page record in each block of kSumBlock bytes of the stream.
+    struct Mark {
+        std::uint64_t offset; // in the stream
+        RamOffset page;
+        RamOffset before; // page of the record before it, which may reach into the block
+    };
+    const std::vector<Mark>& marks() const { return marks_; }
+    RamOffset last_page() const { return last_page_; }
+
     // Bodies of START, and of PART or END; the input stands behind the section's header.
     Status start(Input& in);
     Status pages(Input& in);
@@ -41,6 +50,8 @@ class RamReader {
     Status page_record(Input& in, std::uint64_t word);
 
     RamTarget& target_;
+    std::vector<Mark> marks_;
+    RamOffset last_page_{};
     std::vector<Block> blocks_;
     // The block of the last page record: CONTINUE refers to it, also across sections.
     std::size_t current_ = kNoBlock;

@@ -10,21 +10,29 @@
 namespace godwit::migration::wire {
 
 StreamReader::StreamReader(Input& in, std::span<StateSection* const> sections, RamTarget* ram,
-                           OrderTrace* trace)
-    : in_(in), trace_(trace) {
+                           OrderTrace* trace, AfterRefusal after_refusal)
+    : in_(in), trace_(trace), after_refusal_(after_refusal) {
     for (StateSection* const section : sections)
         slots_.push_back({section, section->id()});
     slots_.push_back({&global_state_, global_state_.id()});
-    if (ram != nullptr)
+    if (ram != nullptr) {
         ram_.emplace(*ram);
+        ram_size_ = ram->size();
+        in_.sum_into(&sums_);
+    }
 }
 
 Result<RunState> StreamReader::load() {
     auto outcome = items();
-    if (!outcome.ok())
-        for (const Slot& slot : slots_)
-            slot.section->discard_load();
-    return outcome;
+    if (outcome.ok())
+        return outcome;
+    for (const Slot& slot : slots_)
+        slot.section->discard_load();
+    if (!failed_at_.has_value())
+        failed_at_ = position();
+    return ram_.has_value() && after_refusal_ == AfterRefusal::ReadOn && !damage_told_
+               ? explained(std::move(outcome).error())
+               : std::move(outcome).error();
 }
 
 Result<RunState> StreamReader::items() {
@@ -47,8 +55,9 @@ Result<RunState> StreamReader::items() {
             TRY(continue_ram(item));
             break;
         case Item::Eof:
-            TRY(description());
+            in_.sum_into(nullptr);
             TRY(check_complete());
+            TRY(description());
             TRY(global_state_.commit_load());
             return global_state_.state();
         case Item::Command:
@@ -136,6 +145,7 @@ Status StreamReader::continue_ram(Item item) {
     if (ram_phase_ != RamPhase::Started || id != ram_id_)
         return corrupt("part of section id {}, which is not open", id);
     TRY_IN(ram_->pages(in_), "ram");
+    ram_end_ = in_.offset();
     if (item == Item::SectionEnd)
         ram_phase_ = RamPhase::Complete;
     return footer(ram_id_, "ram");
@@ -144,6 +154,7 @@ Status StreamReader::continue_ram(Item item) {
 Status StreamReader::full_section() {
     const Header header = TRY(section_header());
     const std::string label = printable(section_label(header.name, header.instance));
+    const std::uint64_t body_at = in_.offset();
     const auto slot = std::ranges::find_if(slots_, [&](const Slot& candidate) {
         return candidate.id.name == header.name && candidate.id.instance == header.instance;
     });
@@ -159,6 +170,7 @@ Status StreamReader::full_section() {
         trace_->enter(label);
         trace_->step("load");
     }
+    slot->place = {body_at, body_at + 1};
     // Bodies have no length: the section's own reader says where it ends.
     ByteReader body{TRY(in_.rest(kMaxStateBytes))};
     StateReader reader{body, slot->id.record, trace_};
@@ -168,6 +180,7 @@ Status StreamReader::full_section() {
         return Error{status.error()}.in(fmt::format("section '{}'", label));
     in_.advance(std::exchange(body_read_, 0));
     slot->loaded = true;
+    slot->place = {body_at, in_.offset()};
     return footer(header.id, label);
 }
 
@@ -189,7 +202,10 @@ Status StreamReader::description() {
     const auto length = TRY(in_.be<std::uint32_t>());
     if (length > kMaxDescriptionBytes)
         return corrupt("description of {} bytes, at most {} can be", length, kMaxDescriptionBytes);
-    TRY(in_.skip(length));
+    if (!ram_.has_value())
+        TRY(in_.skip(length));
+    else
+        TRY(check_sums(length));
     if (!TRY(in_.at_end()))
         return corrupt("bytes follow the description, at byte {}", in_.offset());
     return {};

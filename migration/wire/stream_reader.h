@@ -11,21 +11,31 @@
 #include "migration/wire/global_state.h"
 #include "migration/wire/input.h"
 #include "migration/wire/ram_reader.h"
+#include "migration/wire/stream_sums.h"
 
 #include <span>
 #include <vector>
 
 namespace godwit::migration::wire {
 
+// What to do with the rest of a stream that is refused.
+enum class AfterRefusal {
+    Leave,  // a peer that writes it sees at once that nobody wants it, and keeps its guest
+    ReadOn, // to tell from the check sums at its end whether it was damaged
+};
+
 class StreamReader {
   public:
-    // All must outlive the reader. Without `ram` a RAM section is an error, with it a missing one is.
-    StreamReader(Input& in, std::span<StateSection* const> sections, RamTarget* ram, OrderTrace* trace);
+    // All must outlive the reader. Without `ram` a RAM section is an error, with it a missing one is; a
+    // stream with RAM is compared with the check sums in its description, when it has any.
+    StreamReader(Input& in, std::span<StateSection* const> sections, RamTarget* ram, OrderTrace* trace,
+                 AfterRefusal after_refusal = AfterRefusal::Leave);
 
-    // The whole stream, up to its end. On an error the scratch of all sections is discarded.
+    // The whole stream, up to its end. On an error the scratch of all sections is discarded. A stream that is
+    // damaged is Corrupt, whatever it looked like; the error names the bytes and what they hold.
     Result<RunState> load();
-    // How far load() came, for error texts: behind what was read last.
-    std::uint64_t position() const { return in_.offset() + body_read_; }
+    // How far load() came, for error texts: behind what was read last. Not of use where load() names bytes.
+    std::uint64_t position() const { return failed_at_.value_or(in_.offset() + body_read_); }
 
   private:
     enum class RamPhase { None, Started, Complete };
@@ -39,6 +49,11 @@ class StreamReader {
     Status footer(std::uint32_t id, const std::string& label);
     Status description();
     Status check_complete() const;
+    Status check_sums(std::uint32_t length);
+    Error explained(Error fault);
+    Result<std::vector<ByteRange>> damage_in_rest();
+    std::string damage_text(const std::vector<ByteRange>& ranges) const;
+    std::string content_text(const ByteRange& range) const;
 
     struct Header {
         std::uint32_t id;
@@ -52,6 +67,7 @@ class StreamReader {
         StateSection* section;
         SectionId id;
         bool loaded = false;
+        ByteRange place{}; // in the stream, once it was found there
     };
 
     Input& in_;
@@ -62,6 +78,12 @@ class StreamReader {
     RamPhase ram_phase_ = RamPhase::None;
     std::uint32_t ram_id_ = 0;
     OrderTrace* trace_;
+    AfterRefusal after_refusal_;
+    StreamSums sums_;
+    std::uint64_t ram_size_ = 0;
+    std::uint64_t ram_end_ = 0; // in the stream, as far as it was read
+    bool damage_told_ = false;  // the sums were compared
+    std::optional<std::uint64_t> failed_at_;
 };
 
 } // namespace godwit::migration::wire

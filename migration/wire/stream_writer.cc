@@ -59,19 +59,25 @@ Status StreamWriter::section(StateSection& section) {
     return {};
 }
 
-Status StreamWriter::end(bool with_description) {
-    ByteWriter out;
-    put_item(out, Item::Eof);
-    if (with_description) {
-        DescriptionNotes notes;
-        if (trace_ != nullptr)
-            notes.order = trace_->steps();
-        const std::string json = describe(described_, notes);
-        put_item(out, Item::Description);
-        out.be(static_cast<std::uint32_t>(json.size()));
-        out.append(std::string_view{json});
+Status StreamWriter::end(bool with_description, SummingSink* sums) {
+    ByteWriter mark;
+    put_item(mark, Item::Eof);
+    TRY(sink_.write(mark.bytes()));
+    if (!with_description)
+        return {};
+    DescriptionNotes notes;
+    if (trace_ != nullptr)
+        notes.order = trace_->steps();
+    if (sums != nullptr) {
+        sums->sums().finish();
+        notes.sums = SavedSums::of(sums->sums());
     }
-    return sink_.write(out.bytes());
+    const std::string json = describe(described_, notes);
+    ByteWriter out;
+    put_item(out, Item::Description);
+    out.be(static_cast<std::uint32_t>(json.size()));
+    out.append(std::string_view{json});
+    return (sums != nullptr ? sums->inner() : sink_).write(out.bytes());
 }
 
 } // namespace godwit::migration::wire

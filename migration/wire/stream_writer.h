@@ -23,7 +23,9 @@ class StreamWriter {
     Status begin(std::string_view machine = kMachineName);
     // One FULL section with its footer; nothing when the section is not needed.
     Status section(StateSection& section);
-    Status end(bool with_description);
+    // With `sums`, which has seen all that was written (the sink of this writer, then): they go into the
+    // description.
+    Status end(bool with_description, SummingSink* sums = nullptr);
 
   private:
     Sink& sink_;

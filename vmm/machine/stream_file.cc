@@ -31,7 +31,8 @@ Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
     return writer.end();
 }
 
-Status write_stream(Machine& machine, migration::wire::FdSink& sink, migration::RunState state) {
+Status write_stream(Machine& machine, migration::wire::FdSink& file, migration::RunState state) {
+    migration::wire::SummingSink sink{file};
     OrderTrace order;
     migration::wire::StreamWriter stream{sink, &order};
     TRY(stream.begin());
@@ -40,8 +41,8 @@ Status write_stream(Machine& machine, migration::wire::FdSink& sink, migration::
         TRY(stream.section(*section));
     migration::wire::GlobalStateSection global_state{state};
     TRY(stream.section(global_state));
-    TRY(stream.end(true));
-    return sink.flush();
+    TRY(stream.end(true, &sink));
+    return file.flush();
 }
 
 Status save_held(Machine& machine, const std::string& path, migration::RunState state) {
@@ -84,7 +85,8 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pat
     for (const auto& section : strangers)
         sections.push_back(section.get());
     FreshRam ram{machine.memory()};
-    migration::wire::StreamReader reader{input, sections, &ram, nullptr};
+    migration::wire::StreamReader reader{input, sections, &ram, nullptr,
+                                         migration::wire::AfterRefusal::ReadOn};
     auto state = reader.load();
     if (!state.ok()) {
         Error fault = std::move(state).error();
