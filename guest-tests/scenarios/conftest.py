@@ -8,7 +8,7 @@ import network
 import pytest
 import vm
 
-TRANSPORTS = ["pci"]
+TRANSPORTS = ["pci", "ccw"]
 
 
 def pytest_collection_modifyitems(items):
@@ -31,6 +31,7 @@ class Scene:
     def __init__(self, path, transport):
         self.path = path
         self.transport = transport
+        self.transports = {}  # of "disk" or "net", where it is another one
         self.processes = []
         self.network = None
 
@@ -52,12 +53,15 @@ class Scene:
     def options(self, memory="128M", cpus=1, disk=None, readonly=False, tap=None,
                 serial="stdio"):
         options = ["--memory", memory, "--cpus", str(cpus), "--serial", serial]
-        suffix = "" if self.transport == "pci" else f",transport={self.transport}"
         if disk:
-            options += ["--disk", f"path={disk},readonly={'on' if readonly else 'off'}{suffix}"]
+            options += ["--disk", f"path={disk},readonly={'on' if readonly else 'off'}{self._on('disk')}"]
         if tap:
-            options += ["--net", f"tap={tap},mac=02:00:00:00:00:15{suffix}"]
+            options += ["--net", f"tap={tap},mac=02:00:00:00:00:15{self._on('net')}"]
         return options
+
+    def _on(self, device):
+        transport = self.transports.get(device, self.transport)
+        return "" if transport == "pci" else f",transport={transport}"
 
     # ---- processes
 

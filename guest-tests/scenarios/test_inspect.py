@@ -10,7 +10,8 @@ import vm
 from test_files import HEARTBEAT, qemu_guest, section_at
 
 SECTIONS = ["timer", "cpu_common", "cpu", "apic", "ioapic", "kvmclock", "acpi-ged", "0000:00:00.0/gpex_root", "PCIHost",
-            "PCIBUS", "serial", "0000:00:01.0/virtio-blk", "globalstate"]
+            "PCIBUS", "serial"]
+DISK = {"pci": ["0000:00:01.0/virtio-blk"], "ccw": ["fe.0.0001/virtio-blk", "css"]}
 
 
 def inspect(*arguments, status=0, **options):
@@ -35,8 +36,7 @@ def by_name(state, name):
     return next(s for s in state["sections"] if s["name"] == name)
 
 
-@pytest.fixture
-def saved(scene):
+def save_thrice(scene):
     image = scene.disk()
     guest = scene.run(f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", disk=image)
     guest.wait_line(r"GT heartbeat n=5\b")
@@ -50,7 +50,12 @@ def saved(scene):
     return scene.path
 
 
-def test_every_section_and_field_is_shown(saved):
+@pytest.fixture
+def saved(scene):
+    return save_thrice(scene)
+
+
+def test_every_section_and_field_is_shown(saved, transport):
     text = inspect(saved / "one.state").stdout
     for name in ("vq[0].last_avail_idx", "virtio/64bit_features.guest_features", "state.divider", "env.eip",
                  "VIRTIO_F_VERSION_1", "ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK", '"paused"'):
@@ -58,7 +63,7 @@ def test_every_section_and_field_is_shown(saved):
     assert "problems     none" in text and ", all match" in text
 
     state = json.loads(inspect("--json", saved / "one.state").stdout)
-    assert [s["name"] for s in state["sections"]] == SECTIONS
+    assert [s["name"] for s in state["sections"]] == [*SECTIONS, *DISK[transport], "globalstate"]
     assert all(s["decoded"] for s in state["sections"]) and not state["problems"]
     at = state["ram"]["offset"] + state["ram"]["size"]
     for section in state["sections"]:  # they lie side by side
@@ -117,9 +122,10 @@ def test_damaged_file_is_shown_as_far_as_it_goes(saved):
     inspect(saved / "one.state", saved / "later.state", status=2)
 
 
-def test_file_of_a_stock_qemu_has_the_same_fields(plain_scene, saved):
+def test_file_of_a_stock_qemu_has_the_same_fields(plain_scene):
     if not shutil.which("qemu-system-x86_64"):
         pytest.skip("there is no QEMU here")
+    saved = save_thrice(plain_scene)
     theirs = plain_scene.path / "qemu.state"
     qemu_guest(plain_scene, f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", 1,
                plain_scene.disk("other.raw"), theirs)

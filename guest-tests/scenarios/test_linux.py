@@ -69,9 +69,10 @@ class Traffic:
         text = "\n".join(self.ping.stdout())
         answered = set(re.findall(r"bytes from .* icmp_seq=(\d+) ", text))
         assert len(answered) > 5 and "DUP" not in text, text
+        last = max(map(int, answered))  # those behind it may still be on their way: an emulated kernel takes its time
         for stamp, number in re.findall(r"\[([\d.]+)\] no answer yet for icmp_seq=(\d+)", text):
             explained = any(begin - PING_INTERVAL <= float(stamp) <= end + 2 * PING_INTERVAL for begin, end in self.moves)
-            assert number in answered or explained, f"echo request {number} was lost\n{text}"
+            assert number in answered or int(number) > last or explained, f"echo request {number} was lost\n{text}"
         return result
 
 

@@ -10,6 +10,8 @@ import pytest
 import qemu_source
 import vm
 
+DEVICES = {"pci": ("0000:00:01.0/virtio-blk", "0000:00:02.0/virtio-net"),
+           "ccw": ("fe.0.0001/virtio-blk", "fe.0.0002/virtio-net")}
 VIRTIO_STATUS_DRIVER_OK = 0x0f  # ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK
 
 
@@ -63,12 +65,11 @@ def test_qemus_analyzer_reads_our_stream(scene, analyzer):
     state = analyze(analyzer, stream)
     names = [name.rsplit(" (", 1)[0] for name in state]
     for wanted in ("timer", "cpu_common", "cpu", "apic", "ioapic", "kvmclock", "acpi-ged", "0000:00:00.0/gpex_root",
-                   "PCIHost", "PCIBUS", "serial", "0000:00:01.0/virtio-blk", "0000:00:02.0/virtio-net", "globalstate"):
+                   "PCIHost", "PCIBUS", "serial", *DEVICES[scene.transport], "globalstate"):
         assert wanted in names, names
     assert names.count("cpu") == 2
 
-    blk = next(v for k, v in state.items() if k.startswith("0000:00:01.0/virtio-blk"))
-    net = next(v for k, v in state.items() if k.startswith("0000:00:02.0/virtio-net"))
+    blk, net = (next(v for k, v in state.items() if k.startswith(name)) for name in DEVICES[scene.transport])
     for device, features in ((blk, negotiated["blk"]), (net, negotiated["net"])):
         assert number(find(device, "status")) == VIRTIO_STATUS_DRIVER_OK
         assert number(find(device, "guest_features")) in (features, features & 0xffffffff)
@@ -85,12 +86,12 @@ QEMU_BOARD = "microvm,acpi=on,pcie=on,pit=off,pic=off,rtc=off,ioapic2=off,isa-se
 
 
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_stock_qemu_goes_on_with_our_guest(scene, guest_tools, cpus):
+def test_stock_qemu_goes_on_with_our_guest(plain_scene, guest_tools, cpus):
     """The hardest judge of every field: QEMU loads the stream and runs the guest, which then verifies everything."""
-    image = scene.disk()
-    stream = scene.path / "machine.stream"
-    guest = scene.run("prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M heartbeat.mode=line "
-                      "heartbeat.period=20000", cpus=cpus, disk=image)
+    image = plain_scene.disk()
+    stream = plain_scene.path / "machine.stream"
+    guest = plain_scene.run("prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M heartbeat.mode=line "
+                            "heartbeat.period=20000", cpus=cpus, disk=image)
     guest.wait_line(r"GT heartbeat n=10\b")
     control = guest.qmp()
     control.execute("stop")
@@ -99,13 +100,13 @@ def test_stock_qemu_goes_on_with_our_guest(scene, guest_tools, cpus):
     control.close()
     guest.expect_exit(0)
 
-    qemu_control = scene.path / "qemu.sock"
+    qemu_control = plain_scene.path / "qemu.sock"
     qemu = vm.Process(["qemu-system-x86_64", "-M", QEMU_BOARD, "-accel", "kvm", "-cpu", "host,-arch-capabilities",
                        "-m", "128M", "-smp", str(cpus), "-nodefaults", "-no-user-config", "-display", "none",
                        "-serial", "stdio", "-drive", f"if=none,id=d0,file={image},format=raw,discard=unmap",
                        "-device", "virtio-blk-pci,drive=d0,addr=1,num-queues=1,disable-legacy=on,serial=disk0",
                        "-incoming", f"exec:cat {stream}", "-qmp", f"unix:{qemu_control},server=on,wait=off"])
-    scene.processes.append(qemu)
+    plain_scene.processes.append(qemu)
     while not qemu_control.exists():
         assert qemu.alive(), qemu.transcript()
         time.sleep(0.01)
