@@ -27,11 +27,12 @@ class Godwit:
     def _machine(self, tap):
         suffix = "" if self.trial["transport"] == "pci" else f",transport={self.trial['transport']}"
         return ["--memory", self.trial["memory"], "--cpus", str(self.trial["cpus"]),
-                "--disk", f"path={self.path}/disk.raw{suffix}", "--net", f"tap={tap},mac=02:00:00:00:00:15{suffix}"]
+                "--disk", f"path={self.path}/disk.raw{suffix}", "--net", f"tap={tap},mac=02:00:00:00:00:15{suffix}",
+                *self.trial["options"]]
 
-    def start(self, name, words):
+    def start(self, name, words, may_reset=False):
         return vm.Vm(self, "run", name, ["--kernel", self.trial["kernel"], "--initrd", self.trial["initrd"], "--cmdline", words,
-                                         *self._machine("tap0")], self.wire.netns)
+                                         *self._machine("tap0"), *([] if may_reset else ["--no-reboot"])], self.wire.netns)
 
     def move(self, source):
         address = f"unix:{self.path}/migrate"
@@ -59,8 +60,9 @@ class Qemu:
         process.control = control
         return process
 
-    def start(self, name, words):
-        return self._run(name, "tap0", ["-kernel", self.trial["kernel"], "-initrd", self.trial["initrd"], "-append", words])
+    def start(self, name, words, may_reset=False):
+        return self._run(name, "tap0", ["-kernel", self.trial["kernel"], "-initrd", self.trial["initrd"], "-append", words,
+                                        *([] if may_reset else ["-no-reboot"])])
 
     def move(self, source):
         destination = self._run("destination", "tap1", ["-incoming", f"unix:{self.path}/migrate"])
@@ -79,8 +81,9 @@ class Qemu:
 
 
 def how_far(process):
-    """The last that the kernel said, and what the VMM said of the end."""
+    """What the kernel died of, or the last that it said; and what the VMM said of the end."""
     said = [text for text in process.stdout() if text.strip()]
+    said = [text for text in said if "Kernel panic" in text] or said
     error = re.findall(r"error: (.*)", process.stderr())
     # QEMU, when KVM gives up, shows the registers on standard error; RIP is among them.
     error += re.findall(r"KVM internal error.*|RIP=\w+", process.stderr())
@@ -88,7 +91,7 @@ def how_far(process):
 
 
 def work(vmm, trial, result, processes):
-    guest = vmm.start("first", f"console=ttyS0 gt=work gt.ip={network.GUEST}/24 gt.clock=500 {trial['words']}".strip())
+    guest = vmm.start("first", f"console=ttyS0 gt=work gt.ip={network.GUEST}/24 gt.clock=500 panic=-1 {trial['words']}".strip())
     processes.append(guest)
     try:
         booted = guest.wait_line(r"GT linux boot kernel=(\S+) cpus=(\d+)", PATIENCE)
@@ -134,7 +137,7 @@ def move(vmm, guest, processes):
 
 def reboot(vmm, trial, result):
     """The guest resets itself, and comes up again in the same process."""
-    guest = vmm.start("again", f"console=ttyS0 loglevel=4 gt=reboot {trial['words']}".strip())
+    guest = vmm.start("again", f"console=ttyS0 loglevel=4 gt=reboot {trial['words']}".strip(), may_reset=True)
     try:
         for _ in range(2):
             guest.wait_line(r"GT linux boot ", PATIENCE, after=len(guest.lines))
