@@ -5,6 +5,7 @@
 #pragma once
 
 #include "migration/channel/channel.h"
+#include "migration/channel/tls_credentials.h"
 
 #include <array>
 #include <chrono>
@@ -33,6 +34,8 @@ struct Parameters {
     std::uint32_t throttle_initial = 20;
     std::uint32_t throttle_increment = 10;
     std::uint32_t throttle_maximum = 99;
+
+    TlsOptions tls; // none: in the open
 
     bool operator==(const Parameters&) const = default;
 };

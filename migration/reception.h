@@ -54,6 +54,7 @@ class Reception {
     void start(Closed closed = {});
 
     const Address& address() const { return listener_.address(); }
+    bool reachable_from_outside() const { return listener_.reachable_from_outside(); }
 
   private:
     struct Visitor {

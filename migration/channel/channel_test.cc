@@ -91,6 +91,16 @@ TEST_CASE("IPv6 where the host has it", "[channel]") {
         check_connection(where);
 }
 
+TEST_CASE("a listener knows whether other hosts can reach it", "[channel]") {
+    const auto outside = [](const char* address) {
+        return std::move(Listener::open(*Address::parse(address))).value().reachable_from_outside();
+    };
+    REQUIRE_FALSE(outside("tcp:127.0.0.1:0"));
+    REQUIRE_FALSE(outside("tcp:127.1.2.3:0"));
+    REQUIRE(outside("tcp:0.0.0.0:0"));
+    REQUIRE(outside("tcp::0"));
+}
+
 TEST_CASE("a socket file of a listener that died does not block the next one", "[channel]") {
     char directory[] = "/tmp/godwit-channel-XXXXXX";
     REQUIRE(::mkdtemp(directory) != nullptr);

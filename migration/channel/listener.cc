@@ -31,6 +31,15 @@ std::string peer_text(const sockaddr_storage& peer, socklen_t length, const Addr
                                       : fmt::format("tcp:{}:{}", host, port);
 }
 
+bool is_loopback(const sockaddr_storage& name) {
+    constexpr std::uint32_t kLoopbackNet = 127;
+    if (name.ss_family == AF_INET)
+        return ntohl(reinterpret_cast<const sockaddr_in&>(name).sin_addr.s_addr) >> 24 == kLoopbackNet;
+    const in6_addr& address = reinterpret_cast<const sockaddr_in6&>(name).sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(&address) ||
+           (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == kLoopbackNet);
+}
+
 // A socket file that nobody listens on any more is in the way of bind().
 bool is_stale(const sockaddr_un& name) {
     struct stat info {};
@@ -81,10 +90,13 @@ Result<Listener> Listener::open_tcp(Address address) {
         }
         sockaddr_storage name{};
         socklen_t length = sizeof name;
-        if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &length) == 0)
-            address.port = ntohs(name.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(name).sin6_port
-                                                            : reinterpret_cast<sockaddr_in&>(name).sin_port);
-        return Listener{std::move(socket), std::move(address)};
+        if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &length) != 0)
+            return system_error(errno, fmt::format("listen on {}", address.text()));
+        address.port = ntohs(name.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(name).sin6_port
+                                                        : reinterpret_cast<sockaddr_in&>(name).sin_port);
+        Listener listener{std::move(socket), std::move(address)};
+        listener.outside_ = !is_loopback(name);
+        return listener;
     }
     return last;
 }

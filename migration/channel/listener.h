@@ -23,6 +23,8 @@ class Listener {
     Result<bool> wait(std::chrono::milliseconds timeout, const Cancel* cancel);
     // The descriptor that was given was the connection itself, and accept() has given it away.
     bool used_up() const { return !socket_; }
+    // Whether other hosts can connect: a TCP address that is not loopback's.
+    bool reachable_from_outside() const { return outside_; }
     // One connection. After `timeout` the error is Disconnected.
     Result<std::unique_ptr<Channel>> accept(std::chrono::milliseconds timeout, const Cancel* cancel);
 
@@ -34,6 +36,7 @@ class Listener {
 
     Fd socket_;
     Address address_;
+    bool outside_ = false;
     bool connected_ = false; // the descriptor that was given is the connection itself
 };
 

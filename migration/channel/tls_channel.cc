@@ -91,6 +91,9 @@ Status TlsChannel::check_peer_identity(const std::string& host) {
     std::vector<std::string> names = credentials_->peers();
     if (names.empty() && client)
         names.push_back(host);
+    if (client && names.front().empty())
+        return invalid_input("{} has no host name: tls-hostname must say whose certificate is wanted",
+                             peer());
     unsigned verdict = 0;
     ::gnutls_typed_vdata_st purpose{};
     purpose.type = GNUTLS_DT_KEY_PURPOSE_OID;

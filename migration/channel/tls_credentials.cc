@@ -80,12 +80,15 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::load(const TlsOpti
     if (!options.x509_folder.empty() && !options.psk_file.empty())
         return invalid_input("TLS: certificates ('{}') and a shared key ('{}') exclude each other",
                              options.x509_folder, options.psk_file);
-    if (!options.psk_file.empty() && !options.peers.empty())
+    std::vector<std::string> peers = options.peers;
+    if (side == Side::Client && !options.host.empty())
+        peers = {options.host};
+    if (!options.psk_file.empty() && !peers.empty())
         return invalid_input(
             "TLS: with a shared key ('{}') there are no certificates that could name a peer ('{}')",
-            options.psk_file, options.peers.front());
+            options.psk_file, peers.front());
     const Kind kind = options.psk_file.empty() ? Kind::X509 : Kind::Psk;
-    std::shared_ptr<TlsCredentials> credentials{new TlsCredentials{side, kind, options.peers}};
+    std::shared_ptr<TlsCredentials> credentials{new TlsCredentials{side, kind, std::move(peers)}};
     if (kind == Kind::X509)
         TRY_IN(credentials->load_x509(options.x509_folder), "TLS");
     else

@@ -21,10 +21,13 @@ struct TlsOptions {
     // receiver believes every line.
     std::string psk_file;
     std::string identity;
-    // The name that the peer's certificate must have: a source's is otherwise the host that it connects to; a
-    // receiver believes any of these and, when there are none, every peer that the authority has signed.
+    // Of a receiver: names, one of which a source's certificate must have; without any, whoever the authority
+    // has signed is believed.
     std::vector<std::string> peers;
+    // Of a source: the name that the destination's certificate must have; otherwise that of the address.
+    std::string host;
 
+    bool operator==(const TlsOptions&) const = default;
     bool wanted() const { return !x509_folder.empty() || !psk_file.empty(); }
 };
 
@@ -41,6 +44,7 @@ class TlsCredentials {
 
     Side side() const { return side_; }
     Kind kind() const { return kind_; }
+    // Names of which the peer must have one.
     const std::vector<std::string>& peers() const { return peers_; }
 
   private:

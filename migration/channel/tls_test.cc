@@ -122,8 +122,9 @@ class Authority {
     Certificate root_;
 };
 
-TlsOptions x509(const Folder& folder, std::vector<std::string> peers = {}) {
+TlsOptions x509(const Folder& folder, std::vector<std::string> peers = {}, std::string host = {}) {
     TlsOptions options;
+    options.host = std::move(host);
     options.x509_folder = folder.text();
     options.peers = std::move(peers);
     return options;
@@ -203,8 +204,11 @@ TEST_CASE("certificates of one authority: the peers talk", "[tls]") {
     REQUIRE(meet(x509(here), x509(there)).talk());
     SECTION("each may name its peer") {
         REQUIRE(
-            meet(x509(here, {"host.example"}), x509(there, {"other.example", "source.example"}), "10.0.0.1")
+            meet(x509(here, {}, "host.example"), x509(there, {"other.example", "source.example"}), "10.0.0.1")
                 .talk());
+    }
+    SECTION("an address without a host name needs one") {
+        check_refused(meet(x509(here), x509(there), ""), "", "tls-hostname");
     }
     SECTION("a destination with another name is refused by the source") {
         check_refused(meet(x509(here), x509(there), "elsewhere.example"), "",

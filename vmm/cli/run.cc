@@ -103,21 +103,33 @@ Command add_receive(CLI::App& program) {
         MachineOptions machine;
         std::string address;
         long peer_timeout = std::chrono::floor<std::chrono::seconds>(migration::kDefaultTimeout).count();
+        migration::TlsOptions tls;
+        bool insecure = false;
         bool once = false;
         bool no_reboot = false;
     };
     auto options = std::make_shared<Options>();
     CLI::App* const app = program.add_subcommand(
         "receive", "wait for a guest from another godwit, and run it once this process owns it");
-    app->add_option(
-           "address", options->address,
-           "where to listen: tcp:HOST:PORT, tcp:[::]:PORT or unix:PATH. The peer is not authenticated")
+    app->add_option("address", options->address, "where to listen: tcp:HOST:PORT, tcp:[::]:PORT or unix:PATH")
         ->required();
     options->machine.add_to(*app);
     app->add_option("--peer-timeout", options->peer_timeout,
                     "seconds without a word of the source after which the attempt has failed")
         ->check(CLI::Range(1, 3600))
         ->capture_default_str();
+    app->add_option("--tls-certs", options->tls.x509_folder,
+                    "only by TLS, with the certificates in this folder: ca-cert.pem, server-cert.pem, "
+                    "server-key.pem");
+    app->add_option(
+        "--tls-peer", options->tls.peers,
+        "a name of which a source's certificate must have one; may be repeated. Without it, whoever "
+        "ca-cert.pem has signed is believed");
+    app->add_option("--tls-psk", options->tls.psk_file,
+                    "only by TLS, with a key that both sides have: a file with lines IDENTITY:HEXKEY");
+    app->add_flag("--insecure", options->insecure,
+                  "listen without TLS on an address that other hosts can reach: whoever connects may bring a "
+                  "guest");
     app->add_flag("--once", options->once, "end when an attempt fails, with the status that says why");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
     app->footer(
@@ -132,6 +144,8 @@ Command add_receive(CLI::App& program) {
                 instance.control_path = options->machine.control_path;
                 instance.incoming = options->address;
                 instance.peer_timeout = std::chrono::seconds{options->peer_timeout};
+                instance.tls = options->tls;
+                instance.insecure = options->insecure;
                 instance.once = options->once;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance));

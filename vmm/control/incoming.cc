@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/incoming.h"
 
+#include "migration/channel/tls_channel.h"
 #include "migration/query.h"
 #include "vmm/base/log.h"
 
@@ -14,15 +15,32 @@ using migration::Connection;
 // How long a new migration waits for the one before it to be cleaned up.
 constexpr auto kPatience = 1s;
 
+// What stands in front of each connection: nothing that a stranger sends is read as a frame.
+using Secure = decltype(migration::ReceptionOptions::secure);
+Result<Secure> tls_server(const migration::TlsOptions& options, std::chrono::milliseconds limit) {
+    const auto credentials =
+        TRY(migration::TlsCredentials::load(options, migration::TlsCredentials::Side::Server));
+    return Secure{[credentials, limit](std::unique_ptr<migration::Channel> channel) {
+        return migration::TlsChannel::start(std::move(channel), credentials, {}, limit);
+    }};
+}
+
 } // namespace
 
-Result<std::unique_ptr<Incoming>> Incoming::start(Machine& machine, const std::string& address,
-                                                  const migration::DestinationOptions& options,
+Result<std::unique_ptr<Incoming>> Incoming::start(Machine& machine, const Options& options,
                                                   Callbacks callbacks) {
-    const migration::Address parsed = TRY(migration::Address::parse(address));
-    auto reception = TRY(migration::Reception::open(parsed));
+    const migration::Address parsed = TRY(migration::Address::parse(options.address));
+    migration::ReceptionOptions door;
+    if (options.tls.wanted())
+        door.secure = TRY(tls_server(options.tls, door.first_frame));
+    auto reception = TRY(migration::Reception::open(parsed, std::move(door)));
+    if (!options.tls.wanted() && !options.insecure && reception->reachable_from_outside())
+        return invalid_input(
+            "{} can be reached from other hosts, and without TLS (--tls-certs, --tls-psk) whoever "
+            "connects may bring a guest; --insecure allows it",
+            parsed.text());
     std::unique_ptr<Incoming> incoming{
-        new Incoming{machine, std::move(reception), options, std::move(callbacks)}};
+        new Incoming{machine, std::move(reception), options.destination, std::move(callbacks)}};
     incoming->open_door();
     log::info("waiting for a migration on {}", incoming->reception_->address().text());
     incoming->thread_ = std::thread{[raw = incoming.get()] { raw->thread_main(); }};

@@ -7,6 +7,7 @@
 
 #include "migration/arrivals.h"
 #include "migration/channel/cancel.h"
+#include "migration/channel/tls_credentials.h"
 #include "migration/destination.h"
 #include "migration/ledger.h"
 #include "migration/progress.h"
@@ -31,8 +32,14 @@ class Incoming {
         std::function<bool(const Error&, bool last)> failed;
     };
 
-    static Result<std::unique_ptr<Incoming>> start(Machine& machine, const std::string& address,
-                                                   const migration::DestinationOptions& options,
+    struct Options {
+        std::string address;
+        migration::DestinationOptions destination;
+        migration::TlsOptions tls; // none: in the open
+        // Without TLS, on an address that other hosts reach: whoever connects may bring a guest.
+        bool insecure = false;
+    };
+    static Result<std::unique_ptr<Incoming>> start(Machine& machine, const Options& options,
                                                    Callbacks callbacks);
     ~Incoming();
 

@@ -86,8 +86,12 @@ Status Instance::begin() {
                 tasks_.push([this, code = why.code] { end(exit_status(code)); });
             return !ends;
         };
-        incoming_ =
-            TRY(Incoming::start(*machine_, options_.incoming, {options_.peer_timeout}, std::move(callbacks)));
+        Incoming::Options incoming;
+        incoming.address = options_.incoming;
+        incoming.destination.timeout = options_.peer_timeout;
+        incoming.tls = options_.tls;
+        incoming.insecure = options_.insecure;
+        incoming_ = TRY(Incoming::start(*machine_, incoming, std::move(callbacks)));
         return {};
     }
     if (!options_.restore.empty())

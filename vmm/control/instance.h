@@ -30,7 +30,9 @@ struct InstanceOptions {
     std::string restore;      // a saved stream to go on from; with neither, the kernel is booted
     // Of a receiver: how long the source may say nothing.
     std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
-    bool once = false; // a receiver ends after its first failed attempt
+    migration::TlsOptions tls;
+    bool insecure = false; // receive without TLS from other hosts
+    bool once = false;     // a receiver ends after its first failed attempt
     bool start_paused = false;
     bool no_reboot = false;
 };

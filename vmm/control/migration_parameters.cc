@@ -4,6 +4,7 @@
 #include "vmm/machine/config/key_values.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -63,6 +64,13 @@ constexpr MigrationParameter choice(std::string_view name, std::span<const std::
     return made;
 }
 
+constexpr MigrationParameter text(std::string_view name, ParameterType type,
+                                  std::string& (*member)(Parameters&), std::string_view meaning) {
+    MigrationParameter made{name, name, type, "", meaning, false};
+    made.text = member;
+    return made;
+}
+
 // The table. `meaning` continues "--option VALUE  ...".
 constexpr std::array kTable{
     integer<&Parameters::downtime_limit>("downtime-limit", "ms", 1, 2'000'000, Change::WhileRunning,
@@ -80,6 +88,18 @@ constexpr std::array kTable{
     integer<&Parameters::throttle_increment>("cpu-throttle-increment", "%", 1, 99, Change::WhileRunning,
                                              "by how much more with each step"),
     integer<&Parameters::throttle_maximum>("max-cpu-throttle", "%", 1, 99, Change::WhileRunning, "at most"),
+    text(
+        "tls-certs", ParameterType::Path, [](Parameters& p) -> std::string& { return p.tls.x509_folder; },
+        "go through TLS with the certificates in this folder: ca-cert.pem, client-cert.pem, client-key.pem"),
+    text(
+        "tls-psk", ParameterType::Path, [](Parameters& p) -> std::string& { return p.tls.psk_file; },
+        "go through TLS with a key that both sides have: a file with a line IDENTITY:HEXKEY"),
+    text(
+        "tls-identity", ParameterType::Text, [](Parameters& p) -> std::string& { return p.tls.identity; },
+        "the line of that file"),
+    text(
+        "tls-hostname", ParameterType::Text, [](Parameters& p) -> std::string& { return p.tls.host; },
+        "the name that the destination's certificate must have, when it is not that of the address"),
 };
 
 std::string joined(std::span<const std::string_view> words, std::string_view last) {
@@ -129,6 +149,7 @@ Status set_one(const MigrationParameter& parameter, Parameters& parameters, cons
         parameter.set(parameters, value.get<bool>() ? 1 : 0);
         return {};
     case ParameterType::Text:
+    case ParameterType::Path:
         if (!value.is_string())
             return wrong(parameter, value.dump());
         parameter.text(parameters) = value.get<std::string>();
@@ -149,6 +170,7 @@ Json MigrationParameter::value_in(const Parameters& parameters) const {
     case ParameterType::Choice:
         return choices[static_cast<std::size_t>(get(parameters))];
     case ParameterType::Text:
+    case ParameterType::Path:
         return text(const_cast<Parameters&>(parameters));
     }
     return {};
@@ -165,6 +187,8 @@ std::string MigrationParameter::range() const {
         return joined(choices, " or ");
     case ParameterType::Text:
         return "text";
+    case ParameterType::Path:
+        return "a path";
     }
     return {};
 }
@@ -188,6 +212,8 @@ Result<Json> MigrationParameter::parse(std::string_view typed) const {
     case ParameterType::Choice:
     case ParameterType::Text:
         return Json(typed);
+    case ParameterType::Path:
+        return Json(std::filesystem::absolute(typed).string());
     }
     return Json{};
 }

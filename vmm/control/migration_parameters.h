@@ -29,6 +29,7 @@ enum class ParameterType {
     Boolean,
     Choice, // one of some words
     Text,
+    Path, // of a file here: absolute, since the machine's process has a folder of its own
 };
 
 struct MigrationParameter {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/outgoing.h"
 
-#include "migration/channel/connector.h"
 #include "migration/source.h"
 #include "migration/time_limit.h"
 
@@ -20,6 +19,10 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
     if (active())
         return invalid_input("a migration is already under way");
     join();
+    std::shared_ptr<const migration::TlsCredentials> tls;
+    if (parameters.tls.wanted())
+        tls = TRY(migration::TlsCredentials::load(parameters.tls, migration::TlsCredentials::Side::Client));
+    const migration::Connector connector{address, std::move(tls), kConnectLimit};
     auto cancel = TRY(migration::Cancel::create());
     migration::Cancel& wanted = *cancel;
     {
@@ -28,8 +31,8 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
         cancel_ = std::move(cancel);
     }
     progress_.set_status(migration::MigrationStatus::Setup);
-    thread_ = std::thread{[this, address, &wanted] {
-        const Outcome outcome = run(address, wanted);
+    thread_ = std::thread{[this, connector, &wanted] {
+        const Outcome outcome = run(connector, wanted);
         if (!outcome.ok() && progress_.snapshot().status == migration::MigrationStatus::Setup)
             progress_.finish(migration::MigrationStatus::Failed, outcome.error());
         ended_(outcome);
@@ -37,9 +40,8 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
     return {};
 }
 
-Outgoing::Outcome Outgoing::run(const migration::Address& address, migration::Cancel& cancel) {
+Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration::Cancel& cancel) {
     const migration::TimeLimit time_limit{live_, cancel};
-    const migration::Connector connector{address, nullptr, kConnectLimit};
     auto channel = TRY(connector.connect(&cancel));
     migration::SourceOptions options;
     options.parameters = &live_;

@@ -6,6 +6,7 @@
 
 #include "migration/channel/address.h"
 #include "migration/channel/cancel.h"
+#include "migration/channel/connector.h"
 #include "migration/parameters.h"
 #include "migration/progress.h"
 #include "migration/report.h"
@@ -45,7 +46,7 @@ class Outgoing {
     Status change_parameters(const std::function<Status(migration::Parameters&, bool running)>& change);
 
   private:
-    Outcome run(const migration::Address& address, migration::Cancel& cancel);
+    Outcome run(const migration::Connector& connector, migration::Cancel& cancel);
 
     MigrationPort port_;
     std::function<void(const Outcome&)> ended_;
