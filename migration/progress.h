@@ -4,6 +4,7 @@
 // The migration's thread writes, any thread reads.
 #pragma once
 
+#include "migration/protocol/ownership.h"
 #include "vmm/base/address.h"
 #include "vmm/base/result.h"
 
@@ -26,13 +27,14 @@ enum class MigrationStatus {
     Completed,
     Failed,
     Cancelled,
-    InDoubt, // COMMIT was sent and nothing came back: the guest stays paused
+    InDoubt, // COMMIT was sent and nothing came back, or the disks cannot be taken back: it stays paused
 };
 std::string_view to_string(MigrationStatus status);
 
 struct ProgressSnapshot {
     MigrationStatus status = MigrationStatus::None;
-    std::optional<Error> error; // of Failed, Cancelled and InDoubt
+    std::optional<Error> error;      // of Failed, Cancelled and InDoubt
+    Custody custody = Custody::Here; // of a source
 
     // ram:
     std::uint64_t ram_total = 0;        // bytes

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/source.h"
 
+#include "migration/doubt.h"
 #include "migration/source_phases.h"
 
 namespace godwit::migration {
@@ -59,13 +60,20 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
     }
 
     Error reason = std::move(outcome).error();
-    if (attempt.given_away()) {
+    if (attempt.custody() != Custody::Here) {
         channel.close();
+        progress.finish(MigrationStatus::InDoubt, reason);
+        return reason;
+    }
+    // First the destination lets go of the disks, then the guest gets them back.
+    attempt.session().tell(reason, attempt.is_paused() ? kTellLimitPaused : kTellLimit);
+    if (const auto undone = attempt.roll_back(); !undone.ok()) {
+        reason.text += fmt::format("; the guest stays paused here: {}", undone.error().text);
+        attempt.session().farewell();
+        if (options.doubt != nullptr)
+            if (options.doubt->wait_for_disks(attempt, reason).custody == Custody::Gone)
+                port.handed_over();
     } else {
-        // First the destination lets go of the disks, then the guest gets them back.
-        attempt.session().tell(reason, attempt.is_paused() ? kTellLimitPaused : kTellLimit);
-        if (const auto undone = attempt.roll_back(); !undone.ok())
-            reason.text += fmt::format("; the guest stays paused here: {}", undone.error().text);
         attempt.session().farewell();
     }
     if (options.observer != nullptr) {

@@ -14,6 +14,9 @@
 
 namespace godwit::migration {
 
+struct Connector;
+class Doubt;
+
 struct SourceOptions {
     // What the operator asks; may change meanwhile. Null: what Parameters begins with.
     const LiveParameters* parameters = nullptr;
@@ -23,11 +26,15 @@ struct SourceOptions {
     std::chrono::milliseconds timeout = kDefaultTimeout;
     // After a failure the destination may need a moment to let go of disks.
     std::chrono::milliseconds reclaim_timeout{5'000};
+    // How a source that does not know the outcome finds out. Null: it cannot, and migrate() ends in doubt.
+    const Connector* connector = nullptr;
+    Doubt* doubt = nullptr;
 };
 
 // On success the guest belongs to the destination and port.handed_over() was called. On an error the guest
-// does here what it did before, with two exceptions that the error tells: ErrorCode::InDoubt (COMMIT was sent
-// and nothing came back; the guest is paused), and resources that could not be taken back (it is paused too).
+// does here what it did before, with two exceptions that the error tells: ErrorCode::InDoubt (COMMIT was
+// sent, nothing came back, and nobody resolved it; the guest is paused), and resources that could not be
+// taken back (it is paused too). With options.doubt it returns when these are resolved, or abandoned.
 // `cancel` may be null; it has no effect after COMMIT.
 Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions& options, Progress& progress,
                        const Cancel* cancel);

@@ -45,25 +45,34 @@ void SourceAttempt::finish() {
             log::debug("the dirty log of the guest that left: {}", stopped.error().text);
 }
 
-Status SourceAttempt::reclaim() {
-    const auto until = std::chrono::steady_clock::now() + options_.reclaim_timeout;
+void SourceAttempt::step(CustodyStep step) {
+    if (const auto next = next_custody(custody_, step))
+        custody_ = *next;
+    progress_.update([&](ProgressSnapshot& now) { now.custody = custody_; });
+}
+
+Status SourceAttempt::reclaim(std::chrono::milliseconds limit) {
+    if (!released_)
+        return {};
+    const auto until = std::chrono::steady_clock::now() + limit;
     for (auto wait = 1ms;; wait = std::min(wait * 2, 100ms)) {
         auto reclaimed = port_.reclaim_resources();
-        if (reclaimed.ok() || std::chrono::steady_clock::now() + wait > until)
+        released_ = !reclaimed.ok();
+        if (!released_ || std::chrono::steady_clock::now() + wait > until)
             return reclaimed;
         std::this_thread::sleep_for(wait);
     }
 }
 
 Status SourceAttempt::roll_back() {
+    tried_to_undo_ = true;
     end_throttle();
-    if (given_away_)
+    if (custody_ != Custody::Here)
         return {};
-    Status outcome;
-    if (std::exchange(released_, false))
-        outcome = reclaim();
     // A guest whose disks another host may be writing to must not run.
-    if (std::exchange(paused_, false) && outcome.ok())
+    TRY(reclaim(options_.reclaim_timeout));
+    Status outcome;
+    if (std::exchange(paused_, false))
         outcome = port_.resume(state_before_);
     if (std::exchange(logging_, false))
         if (const auto stopped = port_.stop_dirty_log(); !stopped.ok())

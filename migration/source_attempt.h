@@ -4,6 +4,7 @@
 // what it did before, unless the guest was given away. One thread.
 #pragma once
 
+#include "migration/protocol/ownership.h"
 #include "migration/protocol/session.h"
 #include "migration/source.h"
 
@@ -15,7 +16,10 @@ class SourceAttempt {
   public:
     SourceAttempt(MachinePort& port, Channel& channel, const SourceOptions& options, Progress& progress)
         : port_(port), session_(channel), options_(options), progress_(progress) {}
-    ~SourceAttempt() { (void)roll_back(); }
+    ~SourceAttempt() {
+        if (!tried_to_undo_)
+            (void)roll_back();
+    }
     SourceAttempt(const SourceAttempt&) = delete;
     SourceAttempt& operator=(const SourceAttempt&) = delete;
 
@@ -39,19 +43,19 @@ class SourceAttempt {
     Status release_resources();
     RunState state_before() const { return state_before_; }
 
-    // The guest may be running elsewhere from now on: nothing is undone any more...
-    void give_away() { given_away_ = true; }
-    // ...unless the destination is known not to have it.
-    void take_back() { given_away_ = false; }
-    bool given_away() const { return given_away_; }
+    // Whose the guest is. While it is not ours, nothing is undone.
+    Custody custody() const { return custody_; }
+    void step(CustodyStep step);
     // The dirty log and the throttle of a guest that is gone.
     void finish();
 
-    // Undoes what was done, in reverse; the error says why the guest could not be set going again.
+    // Takes the disks back, if they were let go of; tries for `limit`.
+    Status reclaim(std::chrono::milliseconds limit);
+    // Undoes what was done, in reverse; the error says why the guest could not be set going again. It may be
+    // called again then.
     Status roll_back();
 
   private:
-    Status reclaim();
     void end_throttle();
 
     MachinePort& port_;
@@ -64,7 +68,8 @@ class SourceAttempt {
     bool logging_ = false;
     bool paused_ = false;
     bool released_ = false;
-    bool given_away_ = false;
+    bool tried_to_undo_ = false;
+    Custody custody_ = Custody::Here;
 };
 
 } // namespace godwit::migration

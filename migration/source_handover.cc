@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The phases in which the guest is paused: last round, device state, COMMIT and what comes after it.
+#include "migration/doubt.h"
 #include "migration/source_phases.h"
 #include "migration/wire/save_load.h"
 
 namespace godwit::migration {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long RUNNING is waited for before the destination is asked on another connection.
+constexpr std::chrono::milliseconds kRunningLimit = 3s;
+
+} // namespace
 
 Status Paused::final_round() {
     Stopwatch round;
@@ -52,37 +62,54 @@ Result<Committed> Prepared::commit() && {
     SourceSession& session = attempt.session();
     TRY(session.check_peer()); // the last moment at which a cancel or a peer that gave up is harmless
     session.channel().set_cancel(nullptr);
-    attempt.give_away();
-    auto sent = session.send(Message::Commit, encode(Commit{id, attempt.state_before()}));
-    if (!sent.ok()) {
-        // The kernel did not take the whole frame, and the rest will never follow: nobody can have read it.
-        attempt.take_back();
-        return std::move(sent).error();
-    }
+    // When this fails, the kernel did not take the whole frame and the rest will never follow: nobody can
+    // have read it.
+    TRY(session.send(Message::Commit, encode(Commit{id, attempt.state_before()})));
+    attempt.step(CustodyStep::CommitSent);
     return Committed{attempt, id, downtime};
+}
+
+// What came on the connection of the migration.
+Reply Committed::answer() {
+    SourceSession& session = attempt.session();
+    const SourceOptions& options = attempt.options();
+    if (options.doubt != nullptr) // who can ask need not wait for long
+        session.channel().set_timeout(std::min(options.timeout, kRunningLimit));
+    auto body = session.expect(Message::Running);
+    if (session.state() == SourceState::Returned)
+        return {CustodyStep::Relinquish, {}, std::move(body).error()};
+    if (!body.ok())
+        return {.why = std::move(body).error()};
+    const auto running = decode_running(*body);
+    if (!running.ok())
+        return {.why = running.error()};
+    if (running->id != id)
+        return {.why = error(ErrorCode::Protocol, "RUNNING is about another guest")};
+    return {.says = CustodyStep::Running, .take_over = running->take_over};
 }
 
 Result<Report> Committed::finish() && {
     Stopwatch watch;
-    auto answer = attempt.session().expect(Message::Running);
-    if (attempt.session().state() == SourceState::Returned) {
-        attempt.take_back();
-        return std::move(answer).error();
+    const SourceOptions& options = attempt.options();
+    Reply reply = answer();
+    attempt.step(reply.says);
+    if (attempt.custody() == Custody::InDoubt) {
+        if (options.doubt == nullptr || options.connector == nullptr)
+            return error(ErrorCode::InDoubt,
+                         "the guest was handed over and the destination did not say that it runs ({}); the "
+                         "guest stays paused here",
+                         reply.why.text);
+        attempt.session().channel().close();
+        Doubt::End end = options.doubt->resolve(attempt, *options.connector, id, reply.why,
+                                                {.ask_for = attempt.parameters().doubt_timeout});
+        reply.take_over = end.take_over;
+        reply.why = std::move(end.why);
     }
-    if (!answer.ok())
-        return error(
-            ErrorCode::InDoubt,
-            "the guest was handed over and the destination did not say that it runs ({}); the guest stays "
-            "paused here",
-            answer.error().text);
-    const auto running = decode_running(answer.value());
-    if (!running.ok() || running.value().id != id)
-        return error(ErrorCode::InDoubt,
-                     "the guest was handed over and the answer cannot be read; the guest stays "
-                     "paused here");
+    if (attempt.custody() != Custody::Gone)
+        return std::move(reply.why);
     Report& report = attempt.report();
     report.commit_to_running = watch.total();
-    report.take_over = running.value().take_over;
+    report.take_over = reply.take_over;
     report.downtime = downtime.total();
     report.fixed_cost = std::max(Duration{0}, report.downtime - report.final_round.duration);
     attempt.port().handed_over();

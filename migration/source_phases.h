@@ -4,6 +4,7 @@
 // before READY. What must be undone lives in SourceAttempt. One thread.
 #pragma once
 
+#include "migration/query.h"
 #include "migration/ram/sender.h"
 #include "migration/source_attempt.h"
 #include "migration/stopwatch.h"
@@ -16,6 +17,7 @@ struct Committed {
     MigrationId id;
     Stopwatch downtime;
 
+    Reply answer();
     Result<Report> finish() &&;
 };
 

@@ -76,8 +76,7 @@ enum class Custody : std::uint8_t {
 enum class CustodyStep : std::uint8_t {
     CommitSent,
     Running,    // the destination says so, on whichever connection
-    Relinquish, // the same
-    Error,      // on the connection of the migration: it was sent before COMMIT came
+    Relinquish, // the same; or ERROR on the connection of the migration, which was sent before COMMIT came
     Silence,    // the connection broke, or nothing came in time, or what came cannot be read
     Unknown,    // whoever answers at the destination's address knows nothing of it
     OperatorResumes,
@@ -94,7 +93,6 @@ inline constexpr std::array kCustodyRules{
     CustodyRule{Custody::Here, CustodyStep::CommitSent, Custody::Away},
     CustodyRule{Custody::Away, CustodyStep::Running, Custody::Gone},
     CustodyRule{Custody::Away, CustodyStep::Relinquish, Custody::Here},
-    CustodyRule{Custody::Away, CustodyStep::Error, Custody::Here},
     CustodyRule{Custody::Away, CustodyStep::Silence, Custody::InDoubt},
     CustodyRule{Custody::InDoubt, CustodyStep::Running, Custody::Gone},
     CustodyRule{Custody::InDoubt, CustodyStep::Relinquish, Custody::Here},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// godwit save, status, pause, resume, powerdown, quit: each is one or two requests to the control socket.
+// godwit save, resolve, status, pause, resume, powerdown, quit: each is one or two requests to the control
+// socket.
 #include "vmm/cli/commands.h"
 #include "vmm/control/client.h"
 
@@ -34,14 +35,38 @@ auto request(const char* command) {
     };
 }
 
+// Who has the guest, in words: migration_view.h.
+std::string_view owner_text(std::string_view owner) {
+    if (owner == "source")
+        return "at the source, until it is handed over";
+    if (owner == "destination")
+        return "at the destination";
+    if (owner == "undecided")
+        return "handed over; the destination has not answered yet";
+    if (owner == "in-doubt")
+        return "in doubt: `godwit resolve` asks, and is the way out";
+    return owner == "none" ? "not here yet" : "here";
+}
+
 Status show_status(control::Client& client) {
     const control::Json status = TRY(client.execute("query-status"));
     const control::Json name = TRY(client.execute("query-name"));
     const control::Json migration = TRY(client.execute("query-migrate"));
     fmt::print("{}: {}\n", name.value("name", "godwit"), status.value("status", "unknown"));
+    fmt::print("guest: {}\n", owner_text(migration.value("owner", "")));
     if (migration.contains("status"))
-        fmt::print("migration: {}{}\n", migration.value("status", ""),
+        fmt::print("{} migration: {}{}\n", migration.value("direction", ""), migration.value("status", ""),
                    migration.contains("error-desc") ? ": " + migration.value("error-desc", "") : "");
+    return {};
+}
+
+// A destination may take a while to answer, and disks to come free.
+constexpr std::chrono::seconds kResolveLimit{60};
+
+Status resolve(const std::string& control_path, std::string_view action) {
+    control::Client client = TRY(control::Client::connect(control_path));
+    const control::Json answer = TRY(client.execute("migrate-resolve", {{"action", action}}, kResolveLimit));
+    fmt::print("{}\n", answer.value("outcome", ""));
     return {};
 }
 
@@ -81,6 +106,32 @@ Command add_save(CLI::App& program) {
                 "--quit, or pause the\nguest first and copy its disks before it goes on.");
     return {app, [options] {
                 const Status status = save(options->control_path, options->file, options->quit);
+                return status.ok() ? ExitStatus::Success : report(status.error());
+            }};
+}
+
+Command add_resolve(CLI::App& program) {
+    struct Options {
+        std::string control_path;
+        bool resume = false;
+        bool discard = false;
+    };
+    auto options = std::make_shared<Options>();
+    CLI::App* const app = program.add_subcommand(
+        "resolve", "end the doubt of a migration whose outcome the source does not know");
+    app->add_option("--control", options->control_path, "control socket of the source")->required();
+    CLI::Option* const resume =
+        app->add_flag("--resume", options->resume, "the destination does not run the guest: it goes on here");
+    app->add_flag("--discard", options->discard, "the destination runs the guest: end this process")
+        ->excludes(resume);
+    app->footer(
+        "Without an option the destination is asked once more, and what it says is done. Otherwise be "
+        "sure: a guest\nthat runs twice destroys its disks. --resume is refused while another process "
+        "holds their locks.");
+    return {app, [options] {
+                const Status status = resolve(options->control_path, options->resume    ? "resume"
+                                                                     : options->discard ? "discard"
+                                                                                        : "ask");
                 return status.ok() ? ExitStatus::Success : report(status.error());
             }};
 }

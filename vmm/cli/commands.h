@@ -27,6 +27,7 @@ Command add_migrate(CLI::App& program);
 Command add_tune(CLI::App& program);
 Command add_save(CLI::App& program);
 Command add_restore(CLI::App& program);
+Command add_resolve(CLI::App& program);
 Command add_status(CLI::App& program);
 Command add_pause(CLI::App& program);
 Command add_resume(CLI::App& program);

@@ -61,7 +61,8 @@ Status follow(control::Client& client, bool live) {
         if (event && event->value("event", "") == "MIGRATION") {
             const Json data = event->value("data", Json::object());
             const std::string status = data.value("status", "");
-            if (status == "completed" || status == "failed" || status == "cancelled") {
+            if (status == "completed" || status == "failed" || status == "cancelled" ||
+                status == "in-doubt") {
                 if (live)
                     clear_progress();
                 if (status != "completed")

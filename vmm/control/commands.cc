@@ -79,8 +79,24 @@ struct Commands {
         });
     }
     static void migrate_cancel(Instance& instance, const Json&, const Responder& responder) {
-        instance.outgoing_->cancel();
+        const Status status = instance.outgoing_->cancel();
+        if (!status.ok())
+            return responder.failure(status.error());
         responder.success();
+    }
+    static void migrate_resolve(Instance& instance, const Json& arguments, const Responder& responder) {
+        using Word = migration::Doubt::Word;
+        const auto action = arguments.value("action", "ask");
+        const Word word = action == "resume" ? Word::Resume : action == "discard" ? Word::Discard : Word::Ask;
+        if (word == Word::Ask && action != "ask")
+            return responder.failure(
+                invalid_input("migrate-resolve: action '{}' is not ask, resume or discard", action));
+        instance.tasks_.push([&instance, responder, word] {
+            auto outcome = instance.outgoing_->doubt().say(word);
+            if (!outcome.ok())
+                return responder.failure(outcome.error());
+            responder.success({{"outcome", *outcome}});
+        });
     }
     static void query_migrate(Instance& instance, const Json&, const Responder& responder) {
         responder.success(instance.migration_status());
@@ -113,6 +129,7 @@ struct Commands {
 
 namespace {
 
+constexpr Argument kResolveArguments[]{{"action", ArgumentType::String}};
 constexpr Argument kSaveArguments[]{{"path", ArgumentType::String, true}, {"quit", ArgumentType::Boolean}};
 
 constexpr CommandEntry kCommands[]{
@@ -130,6 +147,8 @@ constexpr CommandEntry kCommands[]{
     {"query-migrate", {}, Commands::query_migrate},
     {"migrate-set-parameters", {}, Commands::migrate_set_parameters, true},
     {"query-migrate-parameters", {}, Commands::query_migrate_parameters},
+    // Ours: the way out of a handover whose outcome is not known.
+    {"migrate-resolve", kResolveArguments, Commands::migrate_resolve},
     // Ours: a complete stream in QEMU's format, RAM included, into a file.
     {"save", kSaveArguments, Commands::save},
 };

@@ -3,6 +3,7 @@
 
 #include "vmm/base/log.h"
 #include "vmm/control/commands.h"
+#include "vmm/control/migration_view.h"
 
 namespace godwit::control {
 
@@ -22,9 +23,12 @@ Json outcome_data(const Outgoing::Outcome& outcome) {
     if (status != ExitStatus::Incompatible && status != ExitStatus::InDoubt &&
         status != ExitStatus::Cancelled)
         status = ExitStatus::MigrationFailed;
-    return {{"status", error.code == ErrorCode::Cancelled ? "cancelled" : "failed"},
-            {"error-desc", error.text},
-            {"exit-status", static_cast<int>(status)}};
+    std::string_view outcome_name = "failed";
+    if (error.code == ErrorCode::Cancelled)
+        outcome_name = to_string(migration::MigrationStatus::Cancelled);
+    else if (error.code == ErrorCode::InDoubt)
+        outcome_name = to_string(migration::MigrationStatus::InDoubt);
+    return {{"status", outcome_name}, {"error-desc", error.text}, {"exit-status", static_cast<int>(status)}};
 }
 
 } // namespace
@@ -39,9 +43,15 @@ Status Instance::set_up() {
     loop_ = TRY(Loop::create());
     loop_thread_ = std::thread{[this] { loop_->run(); }};
     machine_ = TRY(Machine::create(options_.machine, *loop_, *this));
-    outgoing_ = std::make_unique<Outgoing>(*machine_, [this](const Outgoing::Outcome& outcome) {
+    Outgoing::Callbacks callbacks;
+    callbacks.ended = [this](const Outgoing::Outcome& outcome) {
         tasks_.push([this, outcome] { migration_ended(outcome); });
-    });
+    };
+    callbacks.in_doubt = [this](const Error& why) {
+        log::error("{}", why.text);
+        broadcast("MIGRATION", outcome_data(why));
+    };
+    outgoing_ = std::make_unique<Outgoing>(*machine_, std::move(callbacks));
     if (!options_.control_path.empty()) {
         server_ = TRY(loop_->call([&] {
             return QmpServer::create(*loop_, options_.control_path,
@@ -54,6 +64,9 @@ Status Instance::set_up() {
 }
 
 Instance::~Instance() {
+    waiting_ = nullptr;
+    if (loop_ != nullptr)
+        loop_->call([] {}); // a query that has just looked at it is answered then
     incoming_.reset();
     outgoing_.reset();
     machine_.reset();
@@ -92,6 +105,7 @@ Status Instance::begin() {
         incoming.tls = options_.tls;
         incoming.insecure = options_.insecure;
         incoming_ = TRY(Incoming::start(*machine_, incoming, std::move(callbacks)));
+        waiting_ = incoming_.get();
         return {};
     }
     if (!options_.restore.empty())
@@ -110,7 +124,7 @@ void Instance::end(ExitStatus status) {
 void Instance::quit() {
     tasks_.push([this] {
         broadcast("SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}});
-        end(ExitStatus::Success);
+        end(outgoing_->doubt().exists() ? ExitStatus::InDoubt : ExitStatus::Success);
     });
 }
 
@@ -159,6 +173,8 @@ Status Instance::cont() {
         return invalid_input("the guest was handed over to another process and must not run here");
     if (machine_->held(Machine::Hold::NotStarted))
         return invalid_input("the guest has not arrived yet");
+    if (outgoing_->doubt().exists())
+        return invalid_input("the migration is in doubt: `godwit resolve` is the way out");
     if (machine_->held(Machine::Hold::Migration))
         return invalid_input("the guest is held by a migration");
     if (machine_->held(Machine::Hold::Save))
@@ -172,7 +188,7 @@ Status Instance::restart() {
     if (options_.machine.kernel.empty())
         return invalid_input("this process received the guest and has no kernel to start it again");
     if (outgoing_->active()) {
-        outgoing_->cancel();
+        TRY(outgoing_->cancel());
         outgoing_->join();
     }
     TRY(machine_->hold(Machine::Hold::Restart));
@@ -205,6 +221,8 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
         return end(ExitStatus::Success);
     }
     log::error("the migration failed: {}", outcome.error().text);
+    if (machine_->held(Machine::Hold::HandedOver)) // an operator said so
+        end(ExitStatus::Success);
 }
 
 void Instance::guest_arrived() {
@@ -252,32 +270,11 @@ std::string_view Instance::status_name() const {
 }
 
 Json Instance::migration_status() const {
-    const migration::ProgressSnapshot now = outgoing_->snapshot();
-    if (now.status == migration::MigrationStatus::None)
-        return Json::object();
-    Json status{{"status", to_string(now.status)},
-                {"setup-time", now.setup_time.count()},
-                {"total-time", now.total_time.count()},
-                {"expected-downtime", now.expected_downtime.count()},
-                {"ram",
-                 {{"total", now.ram_total},
-                  {"transferred", now.ram_transferred},
-                  {"remaining", now.ram_remaining},
-                  {"duplicate", now.duplicate},
-                  {"normal", now.normal},
-                  {"normal-bytes", now.normal * now.page_size},
-                  {"mbps", now.mbps},
-                  {"dirty-sync-count", now.dirty_sync_count},
-                  {"dirty-pages-rate", now.dirty_pages_rate},
-                  {"page-size", now.page_size}}}};
-    status["stalled"] = now.stalled;
-    if (now.throttle != 0)
-        status["cpu-throttle-percentage"] = now.throttle;
-    if (now.downtime)
-        status["downtime"] = now.downtime->count();
-    if (now.error)
-        status["error-desc"] = now.error->text;
-    return status;
+    const auto out = outgoing_->snapshot();
+    if (const Incoming* const incoming = waiting_;
+        incoming != nullptr && out.status == migration::MigrationStatus::None)
+        return incoming_view(incoming->snapshot());
+    return outgoing_view(out, !machine_->held(Machine::Hold::NotStarted));
 }
 
 void Instance::broadcast(std::string_view name, Json data) {

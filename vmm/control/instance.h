@@ -16,6 +16,7 @@
 #include "vmm/machine/machine.h"
 #include "vmm/machine/stream_file.h"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,7 +86,8 @@ class Instance final : private MachineEvents {
     std::unique_ptr<Machine> machine_;
     std::unique_ptr<Outgoing> outgoing_;
     std::unique_ptr<Incoming> incoming_;
-    std::unique_ptr<QmpServer> server_; // loop
+    std::atomic<const Incoming*> waiting_{nullptr}; // the same, for the loop
+    std::unique_ptr<QmpServer> server_;             // loop
 };
 
 } // namespace godwit::control

@@ -77,6 +77,9 @@ constexpr std::array kTable{
                                          "how long the guest may stand still at the end"),
     integer<&Parameters::peer_timeout>("peer-timeout", "s", 1, 3600, Change::BeforeOnly,
                                        "how long the destination may say nothing before the migration fails"),
+    integer<&Parameters::doubt_timeout>(
+        "doubt-timeout", "s", 0, 3600, Change::WhileRunning,
+        "how long a source that does not know the outcome asks before it reports that it is in doubt"),
     choice<&Parameters::on_stall>("on-stall", migration::kOnStallNames, Change::WhileRunning,
                                   "what to do when rounds bring no progress: slow the guest down, pause it "
                                   "and exceed the downtime limit, or leave it where it is"),

@@ -11,7 +11,8 @@ constexpr std::chrono::seconds kConnectLimit{10};
 } // namespace
 
 Outgoing::~Outgoing() {
-    cancel();
+    (void)cancel();
+    doubt_.abandon();
     join();
 }
 
@@ -46,13 +47,20 @@ Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration
     migration::SourceOptions options;
     options.parameters = &live_;
     options.timeout = live_.get().peer_timeout;
+    options.connector = &connector;
+    options.doubt = &doubt_;
     return migration::migrate(port_, *channel, options, progress_, &cancel);
 }
 
-void Outgoing::cancel() {
+Status Outgoing::cancel() {
     const std::lock_guard lock{mutex_};
-    if (cancel_ != nullptr)
-        cancel_->request();
+    if (cancel_ == nullptr)
+        return {};
+    const auto now = progress_.snapshot();
+    if (now.custody == migration::Custody::Away || now.custody == migration::Custody::InDoubt)
+        return invalid_input("the guest is handed over: there is nothing left to cancel");
+    cancel_->request();
+    return {};
 }
 
 void Outgoing::join() {

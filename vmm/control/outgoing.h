@@ -7,6 +7,7 @@
 #include "migration/channel/address.h"
 #include "migration/channel/cancel.h"
 #include "migration/channel/connector.h"
+#include "migration/doubt.h"
 #include "migration/parameters.h"
 #include "migration/progress.h"
 #include "migration/report.h"
@@ -23,15 +24,21 @@ class Outgoing {
   public:
     using Outcome = Result<migration::Report>;
 
-    // `ended` is called on the migration's thread; the conductor must then join().
-    Outgoing(Machine& machine, std::function<void(const Outcome&)> ended)
-        : port_(machine), ended_(std::move(ended)) {}
+    // Both are called on the migration's thread.
+    struct Callbacks {
+        std::function<void(const Outcome&)> ended;  // the conductor must then join()
+        std::function<void(const Error&)> in_doubt; // an operator is needed; it is not over
+    };
+    Outgoing(Machine& machine, Callbacks callbacks)
+        : port_(machine), ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)) {}
     ~Outgoing();
 
     // Refuses a second migration while one runs. `parameters` are those of this migration alone.
     Status start(const migration::Address& address, const migration::Parameters& parameters);
-    // Stops one that has not been committed; without one, nothing.
-    void cancel();
+    // Stops one that has not been committed; without one, nothing. An error when the guest is given away.
+    Status cancel();
+    // The operator's way out of doubt. Waits until it has an effect.
+    migration::Doubt& doubt() { return doubt_; }
     void join();
 
     bool active() const;
@@ -51,6 +58,7 @@ class Outgoing {
     MigrationPort port_;
     std::function<void(const Outcome&)> ended_;
     migration::Progress progress_;
+    migration::Doubt doubt_;
 
     mutable std::mutex mutex_;
     migration::Parameters next_;                // under mutex_
