@@ -171,16 +171,15 @@ def test_both_transports_in_one_guest(ccw, guest_tools, disk, net):
     finish(destination, guest_tools, image)
 
 
-def test_a_device_does_not_change_its_transport_on_the_way(ccw):
+@pytest.mark.parametrize("place", ["transport=pci", "transport=ccw,devno=0.0.0002"])
+def test_a_device_does_not_change_its_place_on_the_way(ccw, place):
     image = ccw.disk()
     source = ccw.run("prog=disk,heartbeat disk.span=4M heartbeat.mode=line heartbeat.period=20000", disk=image)
     source.wait_line(r"^GT ready")
-    ccw.transports = {"disk": "pci"}
-    destination = ccw.receive(disk=image)
+    destination = ccw.receive(extra=["--disk", f"path={image},{place}"])
     done = source.cli("migrate", destination.address, check=False)
-    assert done.returncode != 0
-    beats = len(re.findall("GT heartbeat n=", "\n".join(source.stdout())))
-    source.wait_line(rf"GT heartbeat n={beats + 5}\b")
+    assert done.returncode != 0 and "virtio-blk" in done.stderr + destination.stderr(), done.stderr + destination.stderr()
+    source.wait_line(r"GT heartbeat n=\d+\s", after=len(source.stdout()) + 5)
     source.finish()
 
 

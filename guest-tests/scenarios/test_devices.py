@@ -84,6 +84,22 @@ def test_a_tap_in_use_is_refused(scene):
     first.finish()
 
 
+def test_devices_work_again_after_a_reset(scene):
+    """The guest verifies its disk at the end of each run, resets the machine, and starts over."""
+    wire = scene.with_network()
+    guest = scene.run(f"prog=disk,net,reset disk.span=4M net.ip={network.GUEST} time=1", disk=scene.disk(), tap="tap0")
+    seen = 0
+    for _ in range(3):
+        guest.wait_line(r"^GT ready", after=seen)
+        done = wire.run(["ping", "-c", "1", "-W", "5", network.GUEST])
+        assert ", 0% packet loss" in done.stdout, done.stdout + guest.transcript()
+        guest.wait_line(r"^GT exit status=0\b", after=seen)
+        assert guest.report("disk")["errors"] == "0" and guest.report("net")["errors"] == "0"
+        seen = next(n for n, line in enumerate(guest.stdout()) if n >= seen and line.startswith("GT exit")) + 1
+    guest.cli("quit")
+    guest.expect_exit(0)
+
+
 def test_all_programs_at_once(scene, guest_tools):
     wire = scene.with_network()
     image = scene.disk()
