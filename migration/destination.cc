@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/destination.h"
 
+#include "migration/judge.h"
 #include "migration/protocol/session.h"
 #include "migration/ram/receiver.h"
 #include "migration/stopwatch.h"
@@ -90,25 +91,28 @@ struct Receiving {
     Result<RoundReport> end_of_round(const Frame& frame, Stopwatch& round);
 };
 
-Result<Receiving> greet(Context context) {
+// Nothing when the source only wanted to know.
+Result<std::optional<Receiving>> greet(Context context) {
     Stopwatch setup;
     const Bytes body = TRY(context.session.expect(Message::Hello));
-    const Hello theirs = TRY(decode_hello(body));
     MachinePort& port = context.port;
-    const Hello ours{kProtocolVersion, 0, theirs.id, port.memory().size(), port.facts()};
-    if (const auto found = differences(theirs, ours); !found.empty()) {
-        const Error refusal =
-            error(ErrorCode::Incompatible, "the machines differ: {}", fmt::join(found, "; "));
-        context.session.tell(refusal, kTellLimit, Message::Refuse);
-        return refusal;
+    const Judgement judgement = TRY(judge(port, body));
+    if (judgement.purpose == Purpose::Check) {
+        TRY(context.session.send(Message::CheckReport, encode(judgement.differences)));
+        context.report.check = judgement.differences;
+        return std::optional<Receiving>{};
     }
-    TRY(context.ledger.enter(theirs.id, context.cancel));
-    context.entered = theirs.id;
-    TRY(context.session.send(Message::HelloReply, encode(ours)));
+    if (!judgement.differences.empty()) {
+        context.session.refuse(judgement.differences, kTellLimit);
+        return as_error(judgement.differences);
+    }
+    TRY(context.ledger.enter(judgement.reply.id, context.cancel));
+    context.entered = judgement.reply.id;
+    TRY(context.session.send(Message::HelloReply, encode(judgement.reply)));
     context.report.setup = setup.total();
     context.progress.set_status(MigrationStatus::Active);
-    return Receiving{context, theirs.id, Incoming{port},
-                     RamReceiver{port.memory(), context.session, context.progress}};
+    return std::optional<Receiving>{Receiving{context, judgement.reply.id, Incoming{port},
+                                              RamReceiver{port.memory(), context.session, context.progress}}};
 }
 
 Status Receiving::pages(const Frame& frame, RamReceiver::Guest guest) {
@@ -228,9 +232,11 @@ Status Owned::announce() && {
 }
 
 Status run(Context context) {
-    Receiving receiving = TRY(greet(context));
-    TRY(receiving.live_rounds());
-    RamComplete complete = TRY(std::move(receiving).final_round());
+    std::optional<Receiving> receiving = TRY(greet(context));
+    if (!receiving)
+        return {};
+    TRY(receiving->live_rounds());
+    RamComplete complete = TRY(std::move(*receiving).final_round());
     Prepared prepared = TRY(std::move(complete).load_state());
     Owned owned = TRY(std::move(prepared).take_over());
     return std::move(owned).announce();
@@ -248,6 +254,12 @@ Result<Report> receive_over(MachinePort& port, DestinationSession session, const
     Ledger& ledger = options.ledger != nullptr ? *options.ledger : nobody_asks;
     std::optional<MigrationId> entered;
     auto outcome = run({port, session, progress, report, ledger, cancel, entered});
+    if (outcome.ok() && report.check) {
+        session.channel().finish_writing();
+        session.farewell();
+        progress.set_status(MigrationStatus::None);
+        return report;
+    }
     if (outcome.ok()) {
         channel.close();
         report.total = total.total();

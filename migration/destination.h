@@ -19,9 +19,10 @@ struct DestinationOptions {
     Ledger* ledger = nullptr;
 };
 
-// On success the guest is ours: it runs, or is paused if it was before. On an error it did not run here and
-// never will in this attempt; the machine is empty again and can receive anew. `cancel` may be null; it has
-// no effect after COMMIT. A source that asks before it does requests it too.
+// On success the guest is ours: it runs, or is paused if it was before; or, when the source only wanted to
+// know whether the two fit, nothing has changed and Report::check has the answer that it got. On an error it
+// did not run here and never will in this attempt; the machine is empty again and can receive anew. `cancel`
+// may be null; it has no effect after COMMIT. A source that asks before it does requests it too.
 Result<Report> receive(MachinePort& port, Channel& channel, const DestinationOptions& options,
                        Progress& progress, Cancel* cancel);
 // The same over a connection whose HELLO was read.

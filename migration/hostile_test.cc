@@ -35,7 +35,7 @@ struct HostileSource {
     ~HostileSource() { link.source->close(); }
 
     void greet() {
-        Hello hello{kProtocolVersion, 0, id, kRam, destination.fact_list};
+        Hello hello{kProtocolVersion, 0, id, Purpose::Move, destination.description};
         REQUIRE(session.send(Message::Hello, encode(hello)).ok());
         REQUIRE(session.expect(Message::HelloReply).ok());
     }
@@ -112,7 +112,7 @@ TEST_CASE("runs that are not pages of RAM write nothing", "[migration][hostile]"
     const Error refusal = source.refusal();
     REQUIRE(refusal.code == ErrorCode::Protocol);
     // And the source is told.
-    REQUIRE(source.session.check_peer().error().text == "the destination: " + refusal.text);
+    REQUIRE(source.session.check_peer().error().text == "destination: " + refusal.text);
 }
 
 TEST_CASE("a round must be as long as it says, and the first must cover RAM", "[migration][hostile]") {
@@ -160,7 +160,7 @@ TEST_CASE("COMMIT must fit what came before", "[migration][hostile]") {
     source.send(Message::Commit, encode(commit));
     REQUIRE(source.refusal().text == "COMMIT is for another guest than the one that came");
     const auto answer = source.session.expect(Message::Running);
-    REQUIRE(answer.error().text == "the destination: COMMIT is for another guest than the one that came");
+    REQUIRE(answer.error().text == "destination: COMMIT is for another guest than the one that came");
     REQUIRE(source.session.state() == SourceState::Returned);
 }
 
@@ -198,7 +198,9 @@ TEST_CASE("a destination that acknowledges another round is not trusted", "[migr
     });
     DestinationSession session{*link.destination};
     REQUIRE(session.expect(Message::Hello).ok());
-    REQUIRE(session.send(Message::HelloReply, encode(Hello{kProtocolVersion, 0, {}, kRam, source.fact_list}))
+    REQUIRE(session
+                .send(Message::HelloReply,
+                      encode(Hello{kProtocolVersion, 0, {}, Purpose::Move, source.description}))
                 .ok());
     for (;;) {
         const Frame frame = std::move(session.receive()).value();
@@ -226,9 +228,9 @@ TEST_CASE("a destination with other facts than it compared is not trusted", "[mi
     });
     DestinationSession session{*link.destination};
     REQUIRE(session.expect(Message::Hello).ok());
-    REQUIRE(
-        session.send(Message::HelloReply, encode(Hello{kProtocolVersion, 0, {}, 2 * kRam, source.fact_list}))
-            .ok());
+    Hello reply{kProtocolVersion, 0, {}, Purpose::Move, source.description};
+    reply.machine.memory *= 2;
+    REQUIRE(session.send(Message::HelloReply, encode(reply)).ok());
     const auto outcome = sending.get();
     REQUIRE(outcome.error().code == ErrorCode::Incompatible);
     link.destination->close();

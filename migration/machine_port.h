@@ -4,6 +4,8 @@
 // memory. Threads: called on one migration thread at a time, never on the loop's or a vCPU's.
 #pragma once
 
+#include "migration/preflight/description.h"
+#include "migration/preflight/host_state.h"
 #include "migration/run_state.h"
 #include "migration/state/section.h"
 #include "vmm/base/result.h"
@@ -16,20 +18,14 @@
 
 namespace godwit::migration {
 
-// One fact about the machine that both sides must agree on: {"memory.size", "1073741824"},
-// {"device.0000:00:01.0/virtio-blk.features", "0x10130006e44"}.
-struct MachineFact {
-    std::string key;
-    std::string value;
-    bool operator==(const MachineFact&) const = default;
-};
-
 class MachinePort {
   public:
     virtual ~MachinePort() = default;
 
-    // In a fixed order. Compared by the hello: every difference is told at once, before a page moves.
-    virtual std::vector<MachineFact> facts() = 0;
+    // What preflight compares, before a page moves (preflight/). Changes nothing.
+    virtual MachineDescription describe() = 0;
+    // For texts: the name of a virtio feature.
+    virtual std::string feature_name(std::uint16_t device_id, unsigned bit) = 0;
     // Reads zero when a destination begins to receive.
     virtual GuestMemory& memory() = 0;
 
@@ -66,6 +62,8 @@ class MachinePort {
 
     // ---- destination
 
+    // What this host can give to that guest. Changes nothing.
+    virtual HostState host_state(const MachineDescription& guest) = 0;
     // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left.
     virtual Status discard_incoming() = 0;
     // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.

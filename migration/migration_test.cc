@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/channel/listener.h"
+#include "migration/check.h"
 #include "migration/destination.h"
+#include "migration/protocol/session.h"
 #include "migration/source.h"
 #include "migration/test_channel.h"
 #include "migration/test_port.h"
@@ -152,21 +154,24 @@ TEST_CASE("a paused guest stays paused", "[migration]") {
 
 TEST_CASE("machines that differ are told all differences, before any page", "[migration]") {
     Machines machines{RunState::Running};
-    machines.destination.fact_list = {{"machine.type", "other"}, {"net.0", "tap"}};
+    machines.destination.description.board = "other";
+    machines.destination.description.cpus = 2;
+    machines.source.description.memory_in_use = 2 * kRam;
     const Link link = connected();
     const Outcome outcome = machines.migrate_over(link);
     REQUIRE(outcome.source.error().code == ErrorCode::Incompatible);
     REQUIRE(outcome.destination.error().code == ErrorCode::Incompatible);
     const std::string expected =
-        "the machines differ: machine.type is microvm at the source and other at the "
-        "destination; cpu.model is host at the source and absent at the destination; net.0 "
-        "is absent at the source and tap at the destination";
+        "machine: the source's board is 'test', 'other' here [machine.board]; "
+        "cpus: 1 vCPUs at the source, 2 here [machine.cpu-count]; "
+        "memory: the guest uses 4194304 bytes of RAM, 2097152 are available here [host.memory-short]";
     REQUIRE(outcome.destination.error().text == expected);
-    REQUIRE(outcome.source.error().text == "the destination: " + expected);
+    REQUIRE(outcome.source.error().text == "destination: " + expected);
     REQUIRE_FALSE(machines.source.called("start_dirty_log"));
     REQUIRE(link.source->bytes_written() < 1024);
     REQUIRE(machines.source.runs());
-    machines.destination.fact_list = machines.source.fact_list;
+    machines.destination.description = machines.source.description;
+    machines.source.description.memory_in_use = 0;
     machines.check_moved(machines.migrate_over(connected()));
 }
 
@@ -182,9 +187,50 @@ TEST_CASE("RAM of another size is a difference", "[migration]") {
     });
     Progress progress;
     const auto outcome = migrate(source, *link.source, {}, progress, nullptr);
-    REQUIRE(outcome.error().text == "the destination: the machines differ: RAM size is 2097152 at the source "
-                                    "and 4194304 at the destination");
+    REQUIRE(outcome.error().text ==
+            "destination: memory: 2097152 bytes at the source, 4194304 here [machine.memory-size]");
     REQUIRE_FALSE(receiving.get().ok());
+}
+
+TEST_CASE("a check is answered, and changes nothing on either side", "[migration]") {
+    Machines machines{RunState::Running};
+    const bool fits = GENERATE(true, false);
+    if (!fits)
+        machines.destination.description.cpus = 2;
+    const Link link = connected();
+    auto receiving = std::async(std::launch::async, [&] {
+        return receive(machines.destination, *link.destination, {}, machines.destination_progress, nullptr);
+    });
+    const auto answer = check(machines.source, *link.source, 5s, nullptr);
+    const auto report = receiving.get();
+    REQUIRE(answer.ok());
+    REQUIRE(report.ok());
+    REQUIRE(report.value().check == answer.value());
+    REQUIRE(answer.value().empty() == fits);
+    if (!fits)
+        REQUIRE(answer.value() ==
+                Differences{{"machine.cpu-count", "cpus", "1 vCPUs at the source, 2 here"}});
+    REQUIRE(machines.source.calls().empty());
+    REQUIRE(machines.destination.calls().empty());
+    REQUIRE(machines.destination_progress.snapshot().status == MigrationStatus::None);
+    machines.destination.description = machines.source.description;
+    machines.check_moved(machines.migrate_over(connected()));
+}
+
+TEST_CASE("a destination that speaks another version refuses with a code", "[migration]") {
+    Machines machines{RunState::Running};
+    const Link link = connected();
+    auto receiving = std::async(std::launch::async, [&] {
+        return receive(machines.destination, *link.destination, {}, machines.destination_progress, nullptr);
+    });
+    SourceSession session{*link.source};
+    Hello hello{kProtocolVersion + 7, 0, {}, Purpose::Check, {}};
+    REQUIRE(session.send(Message::Hello, encode(hello)).ok());
+    REQUIRE(session.expect(Message::CheckReport).error().code == ErrorCode::Incompatible);
+    REQUIRE(session.refusal().size() == 1);
+    REQUIRE(session.refusal()[0].code == "version.protocol");
+    link.source->close();
+    REQUIRE(receiving.get().error().code == ErrorCode::Incompatible);
 }
 
 TEST_CASE("whoever goes away at whatever moment, one side has the guest", "[migration]") {
@@ -248,7 +294,7 @@ TEST_CASE("a destination that waits for COMMIT in vain says so, and the guest go
     };
     const Outcome outcome = machines.migrate_over(link);
     REQUIRE(outcome.source.error().code == ErrorCode::Disconnected);
-    REQUIRE(outcome.source.error().text == "the destination: the sender made no progress for 100 ms");
+    REQUIRE(outcome.source.error().text == "destination: the sender made no progress for 100 ms");
     REQUIRE(outcome.destination.error().code == ErrorCode::Disconnected);
     machines.check_stayed();
 }
@@ -272,7 +318,7 @@ TEST_CASE("a destination that cannot run the guest gives it back after COMMIT", 
     Machines machines{RunState::Running};
     machines.destination.fails = "take_over";
     const Outcome outcome = machines.migrate_over(connected());
-    REQUIRE(outcome.source.error().text == "the destination: take over the guest: take_over fails");
+    REQUIRE(outcome.source.error().text == "destination: take over the guest: take_over fails");
     REQUIRE(outcome.source.error().code == ErrorCode::System);
     machines.check_stayed();
 }
@@ -292,7 +338,7 @@ TEST_CASE("whatever fails on either side, both know why and the guest goes on", 
     (row.at_source ? machines.source : machines.destination).fails = row.call;
     const Outcome outcome = machines.migrate_over(connected());
     const std::string own = fmt::format("{}: {} fails", row.context, row.call);
-    const std::string told = (row.at_source ? "the source: " : "the destination: ") + own;
+    const std::string told = (row.at_source ? "source: " : "destination: ") + own;
     REQUIRE(outcome.source.error().text == (row.at_source ? own : told));
     REQUIRE(outcome.destination.error().text == (row.at_source ? told : own));
     REQUIRE(outcome.source.error().code == ErrorCode::System);
@@ -317,7 +363,7 @@ TEST_CASE("a disk that cannot be taken back keeps the guest paused", "[migration
     const auto outcome = migrate(machines.source, *link.source, options, machines.source_progress, nullptr);
     REQUIRE_FALSE(receiving.get().ok());
     REQUIRE(outcome.error().text ==
-            "the destination: apply the device state: apply_incoming fails; the guest stays "
+            "destination: apply the device state: apply_incoming fails; the guest stays "
             "paused here: reclaim_resources fails");
     REQUIRE_FALSE(machines.source.runs());
 }

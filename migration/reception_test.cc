@@ -197,12 +197,12 @@ TEST_CASE("a guest arrives through the door, and the next one is told that it is
         const auto outcome = migrate_there();
         if (outcome.ok())
             break;
-        REQUIRE(outcome.error().text == "the destination: busy");
+        REQUIRE(outcome.error().text == "destination: busy");
     }
     REQUIRE(receiving.get().ok());
     REQUIRE(same_ram(source, destination));
     TestPort other{world, kRam};
     Progress progress;
     const auto channel = connect(*reception);
-    REQUIRE(migrate(other, *channel, {}, progress, nullptr).error().text == "the destination: busy");
+    REQUIRE(migrate(other, *channel, {}, progress, nullptr).error().text == "destination: busy");
 }

@@ -4,10 +4,12 @@
 // are zero there.
 #pragma once
 
+#include "migration/preflight/difference.h"
 #include "migration/run_state.h"
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,9 @@ struct RoundReport {
 };
 
 struct Report {
+    // Destination: the source only asked, and got this answer; nothing else here has a value.
+    std::optional<Differences> check;
+
     RunState state = RunState::Paused; // of the guest, on both sides of the move
 
     Duration setup{};                // connection in hand to RAM moving

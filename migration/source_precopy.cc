@@ -3,6 +3,7 @@
 // The phases in which the guest runs here: greeting and rounds.
 #include "migration/source_phases.h"
 
+#include "migration/preflight/compare.h"
 #include "vmm/base/log.h"
 
 #include <cerrno>
@@ -24,13 +25,14 @@ Result<MigrationId> new_id() {
 Result<Precopy> greet(SourceAttempt& attempt) {
     Stopwatch setup;
     MachinePort& port = attempt.port();
-    Hello hello{kProtocolVersion, 0, TRY(new_id()), port.memory().size(), port.facts()};
+    const Hello hello{kProtocolVersion, 0, TRY(new_id()), Purpose::Move, port.describe()};
     TRY(attempt.session().send(Message::Hello, encode(hello)));
     const Bytes reply = TRY(attempt.session().expect(Message::HelloReply));
     const Hello theirs = TRY(decode_hello(reply));
     // The destination has compared; that it could have missed something costs nothing to check.
-    if (const auto found = differences(hello, theirs); !found.empty())
-        return error(ErrorCode::Incompatible, "the machines differ: {}", fmt::join(found, "; "));
+    const auto names = [&](std::uint16_t device, unsigned bit) { return port.feature_name(device, bit); };
+    if (const auto found = compare_machines(hello.machine, theirs.machine, names); !found.empty())
+        return as_error(found);
     TRY_IN(attempt.start_dirty_log(), "start the dirty log");
     attempt.report().setup = setup.total();
     attempt.progress().set_status(MigrationStatus::Active);

@@ -30,7 +30,9 @@ class TestPort : public MachinePort {
   public:
     TestPort(World& world, std::uint64_t ram_size)
         : world_(world), memory_(std::move(GuestMemory::create(ram_size, std::uint64_t{3} << 30)).value()) {
-        fact_list = {{"machine.type", "microvm"}, {"cpu.model", "host"}};
+        description.board = "test";
+        description.memory = ram_size;
+        host.memory_available = ram_size;
     }
     ~TestPort() override {
         if (guest_runs_)
@@ -63,7 +65,8 @@ class TestPort : public MachinePort {
     bool called(std::string_view name) const { return std::ranges::count(calls(), name) != 0; }
 
     // What the tests change.
-    std::vector<MachineFact> fact_list;
+    MachineDescription description;
+    HostState host;
     bool writes_memory = true;      // the running guest
     std::string fails;              // the name of the call that fails
     std::function<void()> on_pause; // before the guest stops
@@ -73,7 +76,9 @@ class TestPort : public MachinePort {
 
     // ---- MachinePort
 
-    std::vector<MachineFact> facts() override { return fact_list; }
+    MachineDescription describe() override { return description; }
+    HostState host_state(const MachineDescription&) override { return host; }
+    std::string feature_name(std::uint16_t, unsigned bit) override { return fmt::format("bit {}", bit); }
     GuestMemory& memory() override { return *memory_; }
 
     Status start_dirty_log() override {

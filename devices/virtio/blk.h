@@ -39,6 +39,8 @@ class Blk final : public Device, private BlkRequestOwner {
     Status lock() { return image_.lock(); }
     Status unlock() { return image_.unlock(); }
     const BlkImage& image() const { return image_; }
+    const std::string& serial() const { return backend_.serial; }
+    std::uint32_t block_size() const { return config().blk_size; }
 
     const DeviceTraits& traits() const override { return traits_; }
     void read_config(std::uint32_t offset, std::span<std::byte> out) override;

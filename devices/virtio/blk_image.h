@@ -24,23 +24,36 @@ class BlkImage {
     std::uint64_t sectors() const { return sectors_; }
 
     // Takes a lock on the open file description: exclusive for a writer, shared for a reader. Another
-    // holder is an error that names the path. Idempotent.
+    // holder is an error that names the path. Idempotent. Beside it goes a mark: a shared lock of one byte
+    // far beyond the end of any file, at a random place that lock_mark() tells.
     Status lock();
     // Writes everything back to the storage and lets go, for another host to continue. After an error the
     // lock is still held. Idempotent.
     Status unlock();
     bool locked() const { return locked_; }
+    // 0 when not locked, or when the file system knows no such locks.
+    std::uint64_t lock_mark() const { return lock_mark_; }
+    // Whether lock() would fail now, and not only because of the holder of `mark`: who sees that mark in this
+    // file looks at the holder's file. Any thread.
+    bool locked_by_stranger(std::uint64_t mark) const;
+    // Size of the file or device now; 0 when that cannot be told.
+    std::uint64_t current_bytes() const;
+    std::uint64_t bytes_at_start() const { return bytes_; }
 
   private:
     BlkImage() = default;
     Status measure();
     Status set_lock(int type) const;
+    void set_mark();
+    void remove_mark();
 
     std::string path_;
     Fd fd_;
     bool readonly_ = false;
     bool block_device_ = false;
     bool locked_ = false;
+    std::uint64_t lock_mark_ = 0;
+    std::uint64_t bytes_ = 0;
     std::uint64_t sectors_ = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,6 +79,50 @@ TEST_CASE("one writer, or several readers", "[blk]") {
     REQUIRE(other_reader.unlock().ok());
     REQUIRE(second.lock().ok());
     CHECK_FALSE(first.lock().ok());
+}
+
+TEST_CASE("the holder of a lock is known by its mark", "[blk]") {
+    const TestFile file{8192};
+    BlkImage holder = open_image(file.path, false);
+    const BlkImage other = open_image(file.path, false);
+    CHECK(holder.lock_mark() == 0);
+    CHECK_FALSE(other.locked_by_stranger(1));
+    REQUIRE(holder.lock().ok());
+    REQUIRE(holder.lock_mark() != 0);
+    CHECK_FALSE(other.locked_by_stranger(holder.lock_mark()));
+    CHECK(other.locked_by_stranger(holder.lock_mark() + 1));
+    CHECK(other.locked_by_stranger(0));
+    const std::uint64_t mark = holder.lock_mark();
+    REQUIRE(holder.unlock().ok());
+    CHECK(holder.lock_mark() == 0);
+    CHECK_FALSE(other.locked_by_stranger(mark));
+
+    // A lock over everything covers the byte as well, and is no mark.
+    struct flock all {};
+    all.l_type = F_WRLCK;
+    REQUIRE(::fcntl(holder.fd().get(), F_OFD_SETLK, &all) == 0);
+    CHECK(other.locked_by_stranger(mark));
+}
+
+TEST_CASE("a reader's lock is in the way of a writer only", "[blk]") {
+    const TestFile file{8192};
+    BlkImage reader = open_image(file.path, true);
+    const BlkImage other_reader = open_image(file.path, true);
+    const BlkImage writer = open_image(file.path, false);
+    REQUIRE(reader.lock().ok());
+    CHECK_FALSE(other_reader.locked_by_stranger(0));
+    CHECK(writer.locked_by_stranger(0));
+    CHECK_FALSE(writer.locked_by_stranger(reader.lock_mark()));
+}
+
+TEST_CASE("a file that was resized is noticed", "[blk]") {
+    const TestFile file{8192};
+    const BlkImage image = open_image(file.path, true);
+    CHECK(image.bytes_at_start() == 8192);
+    CHECK(image.current_bytes() == 8192);
+    REQUIRE(::truncate(file.path.c_str(), 512) == 0);
+    CHECK(image.current_bytes() == 512);
+    CHECK(image.bytes_at_start() == 8192);
 }
 
 TEST_CASE("the lock goes with the image", "[blk]") {

@@ -62,6 +62,9 @@ class Net final : public Device {
     void set_link(bool up);
 
     const MacAddress& mac() const { return state_.mac; }
+    // As configured, whatever the driver has set since.
+    const MacAddress& own_mac() const { return own_mac_; }
+    std::optional<std::uint16_t> mtu() const { return options_.mtu; }
 
   private:
     // From start() to stop(); what was posted in an earlier run finds it gone.

@@ -109,6 +109,13 @@ Tap::Tap(Fd fd, std::string interface_name) : fd_(std::move(fd)), interface_name
     (void)::ioctl(fd_.get(), TUNSETOFFLOAD, 0);
 }
 
+Status Tap::check_present() const {
+    ifreq request{};
+    if (::ioctl(fd_.get(), TUNGETIFF, &request) < 0) // EBADFD: detached, because the interface was removed
+        return error(ErrorCode::NoDevice, "it was removed");
+    return {};
+}
+
 std::string Tap::name() const {
     return fmt::format("tap '{}'", interface_name_);
 }

@@ -22,6 +22,8 @@ class Tap final : public FrameBackend {
     static Result<std::unique_ptr<Tap>> adopt(Fd fd);
 
     const std::string& interface_name() const { return interface_name_; }
+    // An error when the interface has gone away since it was opened. Any thread.
+    Status check_present() const;
 
     std::string name() const override;
     int fd() const override { return fd_.get(); }

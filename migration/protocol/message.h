@@ -18,26 +18,27 @@ namespace godwit::migration {
 
 inline constexpr std::uint32_t kFrameMagic = 0x54574447; // "GDWT" in memory
 inline constexpr std::size_t kHeaderBytes = 32;
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 
 enum class Message : std::uint16_t {
     // 0 is never sent: zeros are not a message.
-    Hello = 1,       // S: version, migration id, facts
-    HelloReply = 2,  // D: version, facts; go on
-    Refuse = 3,      // D: what does not fit, all of it
-    Ram = 4,         // S: runs of pages, then their data
-    RamZero = 5,     // S: ranges that read zero
-    RoundEnd = 6,    // S: every page of this round was sent
-    RoundAck = 7,    // D: every page of this round is in place
-    FinalRound = 8,  // S: the guest is paused; the round that follows is the last
-    State = 9,       // S: the device state
-    Ready = 10,      // D: all is loaded and applied; the guest would run at a COMMIT
-    Commit = 11,     // S: the guest is yours
-    Running = 12,    // D: the guest is mine
-    Relinquish = 13, // D, after a COMMIT: the guest did not run here and never will
-    Error = 14,      // S, D: why this side gives up
-    Query = 15,      // S, on a connection of its own: who has the guest of this migration?
-    Unknown = 16,    // D: this receiver never heard of it
+    Hello = 1,        // S: version, migration id, the machine; the guest is to move, or only to be checked
+    HelloReply = 2,   // D: version, the machine; go on
+    Refuse = 3,       // D: what does not fit, all of it
+    Ram = 4,          // S: runs of pages, then their data
+    RamZero = 5,      // S: ranges that read zero
+    RoundEnd = 6,     // S: every page of this round was sent
+    RoundAck = 7,     // D: every page of this round is in place
+    FinalRound = 8,   // S: the guest is paused; the round that follows is the last
+    State = 9,        // S: the device state
+    Ready = 10,       // D: all is loaded and applied; the guest would run at a COMMIT
+    Commit = 11,      // S: the guest is yours
+    Running = 12,     // D: the guest is mine
+    Relinquish = 13,  // D, after a COMMIT: the guest did not run here and never will
+    Error = 14,       // S, D: why this side gives up
+    Query = 15,       // S, on a connection of its own: who has the guest of this migration?
+    Unknown = 16,     // D: this receiver never heard of it
+    CheckReport = 17, // D: the answer to a HELLO that only asks: what does not fit, perhaps nothing
 };
 
 inline constexpr std::uint32_t kPagesPerFrame = 256;
@@ -54,7 +55,7 @@ struct MessageTraits {
 inline constexpr std::array kMessages{
     MessageTraits{Message::Hello, "HELLO", 1 << 20, 0},
     MessageTraits{Message::HelloReply, "HELLO_REPLY", 1 << 20, 0},
-    MessageTraits{Message::Refuse, "REFUSE", 256 << 10, 0},
+    MessageTraits{Message::Refuse, "REFUSE", 1 << 20, 0},
     MessageTraits{Message::Ram, "RAM", kPagesPerFrame * 16 + 4, kPagesPerFrame * 4096},
     MessageTraits{Message::RamZero, "RAM_ZERO", kRangesPerFrame * 16, 0},
     MessageTraits{Message::RoundEnd, "ROUND_END", 64, 0},
@@ -68,6 +69,7 @@ inline constexpr std::array kMessages{
     MessageTraits{Message::Error, "ERROR", 8 << 10, 0},
     MessageTraits{Message::Query, "QUERY", 64, 0},
     MessageTraits{Message::Unknown, "UNKNOWN", 64, 0},
+    MessageTraits{Message::CheckReport, "CHECK_REPORT", 1 << 20, 0},
 };
 
 constexpr const MessageTraits* traits_of(Message type) {

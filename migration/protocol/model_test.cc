@@ -32,6 +32,7 @@ SourceState without_peer(SourceState state) {
     case SourceState::Committed:
     case SourceState::HandedOver:
     case SourceState::Returned:
+    case SourceState::Checked:
         return state;
     default:
         return SourceState::Failed;
@@ -42,6 +43,7 @@ DestinationState without_peer(DestinationState state) {
     case DestinationState::Committed:
     case DestinationState::Running:
     case DestinationState::Relinquished:
+    case DestinationState::Checked:
         return state;
     default:
         return DestinationState::Failed;
@@ -145,12 +147,14 @@ TEST_CASE("every message that can arrive is expected", "[protocol][model]") {
         // A side that has given up reads nothing any more.
         const bool source_listens = one.source_connected && one.source != SourceState::Failed &&
                                     one.source != SourceState::Returned &&
-                                    one.source != SourceState::HandedOver;
+                                    one.source != SourceState::HandedOver &&
+                                    one.source != SourceState::Checked;
         if (source_listens && !one.to_source.empty())
             REQUIRE(next_state(one.source, Step::Receive, one.to_source.front()).has_value());
         const bool destination_listens =
             one.destination_connected && one.destination != DestinationState::Failed &&
-            one.destination != DestinationState::Running && one.destination != DestinationState::Relinquished;
+            one.destination != DestinationState::Running &&
+            one.destination != DestinationState::Relinquished && one.destination != DestinationState::Checked;
         // States that only send read on afterwards.
         const bool must_send = one.destination == DestinationState::Greeted ||
                                one.destination == DestinationState::RoundReceived ||
@@ -163,8 +167,8 @@ TEST_CASE("every message that can arrive is expected", "[protocol][model]") {
 
 TEST_CASE("a side that is not at its end can always go on", "[protocol][model]") {
     for (const auto& t : kSourceTransitions) {
-        const bool end =
-            t.to == SourceState::HandedOver || t.to == SourceState::Returned || t.to == SourceState::Failed;
+        const bool end = t.to == SourceState::HandedOver || t.to == SourceState::Returned ||
+                         t.to == SourceState::Failed || t.to == SourceState::Checked;
         bool goes_on = false;
         for (const auto& other : kSourceTransitions)
             goes_on |= other.from == t.to;

@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/protocol/payloads.h"
 
+#include "migration/preflight/wire_text.h"
 #include "migration/printable.h"
 #include "migration/protocol/message.h"
 #include "migration/wire/format.h"
 
 #include <algorithm>
-#include <map>
 
 namespace godwit::migration {
 
 namespace {
-
-void put_text(ByteWriter& out, std::string_view text) {
-    out.le(static_cast<std::uint32_t>(text.size()));
-    out.append(text);
-}
-
-Result<std::string> get_text(ByteReader& in, std::size_t limit, std::string_view what) {
-    const auto length = TRY(in.le<std::uint32_t>());
-    if (length > limit)
-        return error(ErrorCode::Protocol, "{} of {} bytes, at most {} can be", what, length, limit);
-    const auto bytes = TRY(in.take(length));
-    return printable({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
 
 void put_trace(ByteWriter& out, const std::vector<std::string>& trace) {
     std::string text;
@@ -49,12 +36,6 @@ Result<std::vector<std::string>> get_trace(ByteReader& in) {
         text.remove_prefix(std::min(end + 1, text.size()));
     }
     return trace;
-}
-
-Status at_end(const ByteReader& in) {
-    if (!in.at_end())
-        return error(ErrorCode::Protocol, "{} bytes are left over", in.remaining());
-    return {};
 }
 
 Status get_id(ByteReader& in, MigrationId& id) {
@@ -97,12 +78,8 @@ Bytes encode(const Hello& hello) {
     out.le(hello.version);
     out.le(hello.capabilities);
     out.append(hello.id);
-    out.le(hello.ram_size);
-    out.le(static_cast<std::uint32_t>(hello.facts.size()));
-    for (const MachineFact& fact : hello.facts) {
-        put_text(out, fact.key);
-        put_text(out, fact.value);
-    }
+    out.le(static_cast<std::uint8_t>(hello.purpose));
+    out.append(encode(hello.machine));
     return out.take();
 }
 
@@ -115,44 +92,17 @@ Result<Hello> decode_hello(std::span<const std::byte> body) {
                      hello.version, kProtocolVersion);
     hello.capabilities = TRY(in.le<std::uint64_t>());
     TRY(get_id(in, hello.id));
-    hello.ram_size = TRY(in.le<std::uint64_t>());
-    const auto count = TRY(in.le<std::uint32_t>());
-    if (count > kMaxFacts)
-        return error(ErrorCode::Protocol, "{} facts, at most {} can be", count, kMaxFacts);
-    for (std::uint32_t i = 0; i < count; ++i) {
-        MachineFact fact;
-        fact.key = TRY(get_text(in, kMaxFactKey, "key of a fact"));
-        fact.value = TRY(get_text(in, kMaxFactValue, "value of a fact"));
-        hello.facts.push_back(std::move(fact));
-    }
-    TRY(at_end(in));
+    const auto purpose = TRY(in.le<std::uint8_t>());
+    if (purpose > static_cast<std::uint8_t>(Purpose::Check))
+        return error(ErrorCode::Protocol, "purpose {}", purpose);
+    hello.purpose = Purpose{purpose};
+    const auto machine = TRY(in.take(in.remaining()));
+    hello.machine = TRY(decode_description(machine));
     return hello;
 }
 
-std::vector<std::string> differences(const Hello& source, const Hello& destination) {
-    std::vector<std::string> found;
-    const auto compare = [&](std::string_view key, std::string_view here, std::string_view there) {
-        if (here != there)
-            found.push_back(
-                fmt::format("{} is {} at the source and {} at the destination", key, here, there));
-    };
-    compare("RAM size", std::to_string(source.ram_size), std::to_string(destination.ram_size));
-    std::map<std::string_view, std::string_view> left;
-    for (const MachineFact& fact : destination.facts)
-        left.emplace(fact.key, fact.value);
-    for (const MachineFact& fact : source.facts) {
-        const auto other = left.find(fact.key);
-        if (other == left.end()) {
-            found.push_back(
-                fmt::format("{} is {} at the source and absent at the destination", fact.key, fact.value));
-            continue;
-        }
-        compare(fact.key, fact.value, other->second);
-        left.erase(other);
-    }
-    for (const auto& [key, value] : left)
-        found.push_back(fmt::format("{} is absent at the source and {} at the destination", key, value));
-    return found;
+Result<std::uint32_t> hello_version(std::span<const std::byte> body) {
+    return ByteReader{body}.le<std::uint32_t>();
 }
 
 Bytes encode_error(const Error& error) {

@@ -4,7 +4,7 @@
 // Pure functions.
 #pragma once
 
-#include "migration/machine_port.h"
+#include "migration/preflight/description.h"
 #include "migration/run_state.h"
 #include "vmm/base/address.h"
 #include "vmm/base/result.h"
@@ -21,29 +21,31 @@ namespace godwit::migration {
 using Bytes = std::vector<std::byte>;
 using MigrationId = std::array<std::byte, 16>;
 
-inline constexpr std::uint32_t kMaxFacts = 4096;
-inline constexpr std::size_t kMaxFactKey = 255;
-inline constexpr std::size_t kMaxFactValue = 4096;
 inline constexpr std::size_t kMaxErrorText = 4096;
 inline constexpr std::uint32_t kMaxTraceSteps = 16384;
 inline constexpr std::size_t kMaxTraceBytes = std::size_t{1} << 20;
 
-// HELLO and its reply.
+// What a HELLO is for.
+enum class Purpose : std::uint8_t {
+    Move,
+    Check, // the destination answers with CHECK_REPORT, and nothing moves
+};
+
+// HELLO and its reply. The first twelve bytes stay the same in every version of the protocol.
 struct Hello {
     std::uint32_t version = 0;
     std::uint64_t capabilities = 0; // none is defined yet; a peer's unknown ones are not used
     MigrationId id{};               // random, of this attempt
-    std::uint64_t ram_size = 0;
-    std::vector<MachineFact> facts;
+    Purpose purpose = Purpose::Move;
+    MachineDescription machine;
 };
 Bytes encode(const Hello& hello);
+// Incompatible when the peer speaks another version.
 Result<Hello> decode_hello(std::span<const std::byte> body);
+// The version alone, whichever it is.
+Result<std::uint32_t> hello_version(std::span<const std::byte> body);
 
-// Every difference, one per entry: "memory.size is 1 at the source and 2 at the destination". Empty when the
-// two fit.
-std::vector<std::string> differences(const Hello& source, const Hello& destination);
-
-// REFUSE, RELINQUISH and ERROR.
+// RELINQUISH and ERROR; REFUSE and CHECK_REPORT are preflight/difference.h's.
 Bytes encode_error(const Error& error);
 // The peer's error; one about the body when it cannot be read.
 Error decode_error(std::span<const std::byte> body);

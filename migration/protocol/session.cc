@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/protocol/session.h"
 
+#include "migration/preflight/difference.h"
 #include "migration/protocol/crc32c.h"
 #include "vmm/base/log.h"
 
@@ -20,8 +21,7 @@ constexpr auto kFarewell = 1s;
 
 template <class State>
 constexpr std::string_view kPeerName =
-    std::is_same_v<State, SourceState> || std::is_same_v<State, AskerState> ? "the destination"
-                                                                            : "the source";
+    std::is_same_v<State, SourceState> || std::is_same_v<State, AskerState> ? "destination" : "source";
 
 iovec part_of(std::span<const std::byte> bytes) {
     return {const_cast<std::byte*>(bytes.data()), bytes.size()};
@@ -116,7 +116,10 @@ Result<Frame> Session<State>::receive() {
     TRY(advance(Step::Receive, frame.type));
     if (frame.type == Message::Error || frame.type == Message::Refuse || frame.type == Message::Relinquish) {
         peer_gave_up_ = true;
-        return decode_error(frame.body).in(kPeerName<State>);
+        if (frame.type != Message::Refuse)
+            return decode_error(frame.body).in(kPeerName<State>);
+        refusal_ = TRY(decode_differences(frame.body));
+        return as_error(refusal_).in(kPeerName<State>);
     }
     return frame;
 }
@@ -140,11 +143,16 @@ Status Session<State>::check_peer() {
 
 template <class State>
 void Session<State>::tell(const Error& reason, std::chrono::milliseconds limit, Message as) {
+    tell_body(as, encode_error(reason), limit);
+}
+
+template <class State>
+void Session<State>::tell_body(Message as, std::span<const std::byte> body, std::chrono::milliseconds limit) {
     Channel& out = channel();
     out.set_cancel(nullptr);
     out.set_timeout(limit);
     if (!peer_gave_up_ && link_.can_send() && next_state(state_, Step::Send, as).has_value()) {
-        const auto told = send(as, encode_error(reason));
+        const auto told = send(as, body);
         if (told.ok()) {
             out.finish_writing();
             return;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "migration/channel/channel.h"
+#include "migration/preflight/difference.h"
 #include "migration/protocol/payloads.h"
 #include "migration/protocol/transitions.h"
 
@@ -66,19 +67,27 @@ class Session {
 
     // Tells the peer why we give up; when it cannot be told within `limit`, it sees a closed connection.
     void tell(const Error& reason, std::chrono::milliseconds limit, Message as = Message::Error);
+    // The same for what preflight found.
+    void refuse(const Differences& differences, std::chrono::milliseconds limit) {
+        tell_body(Message::Refuse, encode(differences), limit);
+    }
     // After tell(): waits, for a bounded time, until the peer has read the reason, and closes.
     void farewell();
     // The peer gave the reason itself: it need not be told.
     bool peer_gave_up() const { return peer_gave_up_; }
+    // What REFUSE listed, when it was that.
+    const Differences& refusal() const { return refusal_; }
 
   private:
     Status advance(Step step, Message type);
     Error explained_by_peer(Error ours);
+    void tell_body(Message as, std::span<const std::byte> body, std::chrono::milliseconds limit);
 
     FrameLink link_;
     std::optional<Frame> first_;
     State state_{}; // Connected
     bool peer_gave_up_ = false;
+    Differences refusal_;
 };
 
 extern template class Session<SourceState>;

@@ -4,16 +4,17 @@
 namespace godwit::migration {
 
 std::string_view to_string(SourceState state) {
-    static constexpr std::string_view kNames[] = {"connected",   "greeted",     "live",       "round sent",
-                                                  "final round", "RAM sent",    "state sent", "prepared",
-                                                  "committed",   "handed over", "returned",   "failed"};
+    static constexpr std::string_view kNames[] = {
+        "connected", "greeted",   "live",        "round sent", "final round", "RAM sent", "state sent",
+        "prepared",  "committed", "handed over", "returned",   "failed",      "checked"};
     return kNames[static_cast<std::size_t>(state)];
 }
 
 std::string_view to_string(DestinationState state) {
     static constexpr std::string_view kNames[] = {
-        "connected",      "greeted",  "live",      "round received", "final round",  "RAM received",
-        "state received", "prepared", "committed", "running",        "relinquished", "failed"};
+        "connected",    "greeted",        "live",     "round received", "final round",
+        "RAM received", "state received", "prepared", "committed",      "running",
+        "relinquished", "failed",         "checked"};
     return kNames[static_cast<std::size_t>(state)];
 }
 

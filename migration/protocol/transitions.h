@@ -37,6 +37,7 @@ enum class SourceState : std::uint8_t {
     HandedOver, // end: the destination runs it
     Returned,   // end: the destination never will; the source resumes
     Failed,     // end, before COMMIT: the source resumes
+    Checked,    // end: nothing was to move
 };
 
 enum class DestinationState : std::uint8_t {
@@ -52,6 +53,7 @@ enum class DestinationState : std::uint8_t {
     Running,       // end
     Relinquished,  // end: the guest never ran here
     Failed,        // end: the guest never ran here
+    Checked,       // end: nothing was to move
 };
 
 // On a connection of its own, as often as it needs.
@@ -79,6 +81,7 @@ constexpr auto source_transitions() {
         T{Connected, Send, Message::Hello, Greeted},
         T{Greeted, Receive, Message::HelloReply, Live},
         T{Greeted, Receive, Message::Refuse, Failed},
+        T{Greeted, Receive, Message::CheckReport, Checked},
         T{Live, Send, Message::Ram, Live},
         T{Live, Send, Message::RamZero, Live},
         T{Live, Send, Message::RoundEnd, RoundSent},
@@ -123,6 +126,7 @@ constexpr auto destination_transitions() {
         T{Connected, Receive, Message::Hello, Greeted},
         T{Greeted, Send, Message::HelloReply, Live},
         T{Greeted, Send, Message::Refuse, Failed},
+        T{Greeted, Send, Message::CheckReport, Checked},
         T{Live, Receive, Message::Ram, Live},
         T{Live, Receive, Message::RamZero, Live},
         T{Live, Receive, Message::RoundEnd, RoundReceived},

@@ -25,7 +25,7 @@ std::unique_ptr<GuestMemory> make_memory() {
 // Both sides past the hello.
 struct Sides {
     Sides() : link(connected()), source(*link.source), destination(*link.destination) {
-        const Bytes hello = encode(Hello{kProtocolVersion, 0, {}, 0, {}});
+        const Bytes hello = encode(Hello{kProtocolVersion, 0, {}, Purpose::Move, {}});
         REQUIRE(source.send(Message::Hello, hello).ok());
         REQUIRE(destination.expect(Message::Hello).ok());
         REQUIRE(destination.send(Message::HelloReply, hello).ok());

@@ -25,6 +25,7 @@ Command add_run(CLI::App& program);
 Command add_receive(CLI::App& program);
 Command add_migrate(CLI::App& program);
 Command add_tune(CLI::App& program);
+Command add_check(CLI::App& program);
 Command add_save(CLI::App& program);
 Command add_restore(CLI::App& program);
 Command add_resolve(CLI::App& program);

@@ -26,6 +26,8 @@ Examples:
     godwit receive tcp:[::]:7070 --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
   Move it there:
     godwit migrate --control /run/vm0.sock tcp:host2:7070
+  Ask first whether it could move there:
+    godwit check --control /run/vm0.sock tcp:host2:7070
   Save it to a file, end the process, and go on later:
     godwit save --control /run/vm0.sock --quit vm0.state
     godwit restore vm0.state --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
@@ -59,7 +61,7 @@ int main(int argc, char** argv) {
         cli::add_save(program),      cli::add_restore(program), cli::add_status(program),
         cli::add_resolve(program),   cli::add_pause(program),   cli::add_resume(program),
         cli::add_powerdown(program), cli::add_quit(program),    cli::add_tune(program),
-        cli::add_inspect(program)};
+        cli::add_inspect(program),   cli::add_check(program)};
     // CLI11 would only say that a subcommand is missing.
     if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
             return c.app->check_name(argv[1]);

@@ -67,15 +67,40 @@ struct Commands {
         const auto address = migration::Address::parse(arguments.at("uri").get<std::string>());
         if (!address.ok())
             return responder.failure(address.error());
-        // Parameters that come with the command are those of this migration alone.
+        const auto parameters = parameters_of(instance, arguments);
+        if (!parameters.ok())
+            return responder.failure(parameters.error());
+        on_conductor(instance, responder, [address = *address, parameters = *parameters](Instance& i) {
+            return i.start_migration(address, parameters);
+        });
+    }
+    // Parameters that come with a command are those of this migration alone.
+    static Result<migration::Parameters> parameters_of(Instance& instance, const Json& arguments) {
         Json values = arguments;
         for (const Argument& own : kMigrateArguments)
             values.erase(std::string{own.name});
         migration::Parameters parameters = instance.outgoing_->next_parameters();
-        if (const Status status = set_parameters(parameters, values, false); !status.ok())
-            return responder.failure(status.error());
-        on_conductor(instance, responder, [address = *address, parameters](Instance& i) {
-            return i.start_migration(address, parameters);
+        TRY(set_parameters(parameters, values, false));
+        return parameters;
+    }
+    static void check(Instance& instance, const Json& arguments, const Responder& responder) {
+        const auto address = migration::Address::parse(arguments.at("uri").get<std::string>());
+        if (!address.ok())
+            return responder.failure(address.error());
+        const auto parameters = parameters_of(instance, arguments);
+        if (!parameters.ok())
+            return responder.failure(parameters.error());
+        instance.tasks_.push([&instance, responder, address = *address, parameters = *parameters] {
+            const auto answered = [responder](const Checker::Answer& answer) {
+                if (!answer.ok())
+                    return responder.failure(answer.error());
+                Json list = Json::array();
+                for (const migration::Difference& one : *answer)
+                    list.push_back({{"code", one.code}, {"subject", one.subject}, {"text", one.text}});
+                responder.success({{"fits", answer->empty()}, {"differences", std::move(list)}});
+            };
+            if (const Status started = instance.start_check(address, parameters, answered); !started.ok())
+                responder.failure(started.error());
         });
     }
     static void migrate_cancel(Instance& instance, const Json&, const Responder& responder) {
@@ -143,6 +168,8 @@ constexpr CommandEntry kCommands[]{
     {"query-version", {}, Commands::query_version},
     {"query-commands", {}, Commands::query_commands},
     {"migrate", kMigrateArguments, Commands::migrate, true},
+    // Ours: whether the guest could move there, without touching it.
+    {"check", kMigrateArguments, Commands::check, true},
     {"migrate_cancel", {}, Commands::migrate_cancel},
     {"query-migrate", {}, Commands::query_migrate},
     {"migrate-set-parameters", {}, Commands::migrate_set_parameters, true},

@@ -88,6 +88,11 @@ void Incoming::thread_main() {
             return;
         }
         const auto report = attempt(std::move(connection).value());
+        if (report.ok() && report->check) {
+            log::info("a source asked whether its guest would fit here: {}",
+                      report->check->empty() ? "it would" : migration::as_error(*report->check).text);
+            continue;
+        }
         if (report.ok()) {
             arrivals_.close(error(ErrorCode::Cancelled, "the guest is here"));
             return callbacks_.arrived(*report);

@@ -43,6 +43,7 @@ Status Instance::set_up() {
     loop_ = TRY(Loop::create());
     loop_thread_ = std::thread{[this] { loop_->run(); }};
     machine_ = TRY(Machine::create(options_.machine, *loop_, *this));
+    checker_ = std::make_unique<Checker>(*machine_);
     Outgoing::Callbacks callbacks;
     callbacks.ended = [this](const Outgoing::Outcome& outcome) {
         tasks_.push([this, outcome] { migration_ended(outcome); });
@@ -68,6 +69,7 @@ Instance::~Instance() {
     if (loop_ != nullptr)
         loop_->call([] {}); // a query that has just looked at it is answered then
     incoming_.reset();
+    checker_.reset();
     outgoing_.reset();
     machine_.reset();
     if (loop_ != nullptr) {
@@ -204,6 +206,13 @@ Status Instance::start_migration(const migration::Address& address, const migrat
     TRY(outgoing_->start(address, parameters));
     broadcast("MIGRATION", {{"status", "setup"}});
     return {};
+}
+
+Status Instance::start_check(const migration::Address& address, const migration::Parameters& parameters,
+                             std::function<void(const Checker::Answer&)> answered) {
+    if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver))
+        return invalid_input("there is no guest here that could move");
+    return checker_->start(address, parameters, std::move(answered));
 }
 
 void Instance::migration_ended(const Outgoing::Outcome& outcome) {

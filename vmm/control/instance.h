@@ -7,6 +7,7 @@
 // has the answer.
 #pragma once
 
+#include "vmm/control/checker.h"
 #include "vmm/control/exit.h"
 #include "vmm/control/incoming.h"
 #include "vmm/control/outgoing.h"
@@ -67,6 +68,8 @@ class Instance final : private MachineEvents {
     Status cont();
     Status restart();
     Status start_migration(const migration::Address& address, const migration::Parameters& parameters);
+    Status start_check(const migration::Address& address, const migration::Parameters& parameters,
+                       std::function<void(const Checker::Answer&)> answered);
     void migration_ended(const Outgoing::Outcome& outcome);
     void guest_arrived();
     Status restore();
@@ -85,6 +88,7 @@ class Instance final : private MachineEvents {
     std::thread loop_thread_;
     std::unique_ptr<Machine> machine_;
     std::unique_ptr<Outgoing> outgoing_;
+    std::unique_ptr<Checker> checker_;
     std::unique_ptr<Incoming> incoming_;
     std::atomic<const Incoming*> waiting_{nullptr}; // the same, for the loop
     std::unique_ptr<QmpServer> server_;             // loop

@@ -10,6 +10,14 @@ namespace {
 constexpr std::chrono::seconds kConnectLimit{10};
 } // namespace
 
+Result<migration::Connector> connector_to(const migration::Address& address,
+                                          const migration::Parameters& parameters) {
+    std::shared_ptr<const migration::TlsCredentials> tls;
+    if (parameters.tls.wanted())
+        tls = TRY(migration::TlsCredentials::load(parameters.tls, migration::TlsCredentials::Side::Client));
+    return migration::Connector{address, std::move(tls), kConnectLimit};
+}
+
 Outgoing::~Outgoing() {
     (void)cancel();
     doubt_.abandon();
@@ -20,10 +28,7 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
     if (active())
         return invalid_input("a migration is already under way");
     join();
-    std::shared_ptr<const migration::TlsCredentials> tls;
-    if (parameters.tls.wanted())
-        tls = TRY(migration::TlsCredentials::load(parameters.tls, migration::TlsCredentials::Side::Client));
-    const migration::Connector connector{address, std::move(tls), kConnectLimit};
+    const migration::Connector connector = TRY(connector_to(address, parameters));
     auto cancel = TRY(migration::Cancel::create());
     migration::Cancel& wanted = *cancel;
     {

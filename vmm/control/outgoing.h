@@ -20,6 +20,10 @@
 
 namespace godwit::control {
 
+// How a source reaches that address.
+Result<migration::Connector> connector_to(const migration::Address& address,
+                                          const migration::Parameters& parameters);
+
 class Outgoing {
   public:
     using Outcome = Result<migration::Report>;

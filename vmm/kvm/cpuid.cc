@@ -65,17 +65,6 @@ void set_topology(CpuidTable& table, std::uint32_t function, const CpuidPlace& p
 
 } // namespace
 
-CpuidEntry* find_leaf(CpuidTable& table, std::uint32_t function, std::uint32_t index) {
-    const auto found = std::ranges::find_if(table, [&](const CpuidEntry& entry) {
-        return entry.function == function && (!entry.index_matters || entry.index == index);
-    });
-    return found == table.end() ? nullptr : &*found;
-}
-
-const CpuidEntry* find_leaf(const CpuidTable& table, std::uint32_t function, std::uint32_t index) {
-    return find_leaf(const_cast<CpuidTable&>(table), function, index);
-}
-
 Result<CpuidTable> make_cpuid_template(const Kvm& kvm) {
     CpuidTable table = TRY(kvm.supported_cpuid());
     using E = CpuidEntry;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "vmm/base/result.h"
+#include "vmm/cpu/cpuid.h"
 
 #include <cstdint>
 #include <vector>
@@ -14,22 +15,9 @@ namespace godwit::kvm {
 
 class Kvm;
 
-struct CpuidEntry {
-    std::uint32_t function = 0;
-    std::uint32_t index = 0;
-    bool index_matters = false; // the leaf has subleaves
-    std::uint32_t eax = 0;
-    std::uint32_t ebx = 0;
-    std::uint32_t ecx = 0;
-    std::uint32_t edx = 0;
-    bool operator==(const CpuidEntry&) const = default;
-};
-
-using CpuidTable = std::vector<CpuidEntry>;
-
-// The entry, or null.
-CpuidEntry* find_leaf(CpuidTable& table, std::uint32_t function, std::uint32_t index = 0);
-const CpuidEntry* find_leaf(const CpuidTable& table, std::uint32_t function, std::uint32_t index = 0);
+using cpu::CpuidEntry;
+using cpu::CpuidTable;
+using cpu::find_leaf;
 
 // The XSAVE components that the state stream has fields for: x87, SSE, AVX, MPX, AVX-512 and PKRU.
 inline constexpr std::uint64_t kCarriedXsaveComponents = 0x2ff;

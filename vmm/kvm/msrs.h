@@ -5,6 +5,7 @@
 #pragma once
 
 #include "vmm/base/result.h"
+#include "vmm/cpu/cpuid.h"
 
 #include <cstdint>
 #include <optional>
@@ -13,11 +14,7 @@
 
 namespace godwit::kvm {
 
-struct MsrValue {
-    std::uint32_t index = 0;
-    std::uint64_t value = 0;
-    bool operator==(const MsrValue&) const = default;
-};
+using cpu::MsrValue;
 
 // Reads what can be read; a register that this vCPU does not have is left out.
 Result<std::vector<MsrValue>> read_present_msrs(int vcpu_fd, std::span<const std::uint32_t> indices);

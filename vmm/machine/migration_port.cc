@@ -1,32 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/migration_port.h"
 
-#include "migration/wire/format.h"
+#include "devices/virtio/feature_names.h"
 #include "vmm/base/log.h"
+#include "vmm/machine/describe.h"
 
 namespace godwit {
 
-std::vector<migration::MachineFact> MigrationPort::facts() {
-    const MachineConfig& config = machine_.config();
-    std::vector<migration::MachineFact> facts{
-        {"board", std::string{migration::wire::kMachineName}},
-        {"memory", fmt::format("{}", config.memory)},
-        {"cpus", fmt::format("{}", config.cpus)},
-        {"tsc-khz", fmt::format("{}", machine_.vcpus().at(0).tsc_khz())},
-    };
-    machine_.loop().call([&] {
-        for (const auto& unit : machine_.units()) {
-            const virtio::Core& core = unit->core();
-            const std::string name = core.id().name;
-            facts.push_back({name, "present"});
-            facts.push_back({name + ".features", fmt::format("{:#x}", core.offered_features())});
-            std::string sizes;
-            for (const std::uint16_t size : core.traits().queue_sizes)
-                sizes += fmt::format("{}{}", sizes.empty() ? "" : ",", size);
-            facts.push_back({name + ".queues", sizes});
-        }
-    });
-    return facts;
+migration::MachineDescription MigrationPort::describe() {
+    return describe_machine(machine_);
+}
+
+migration::HostState MigrationPort::host_state(const migration::MachineDescription& guest) {
+    return describe_host(machine_, guest);
+}
+
+std::string MigrationPort::feature_name(std::uint16_t device_id, unsigned bit) {
+    return virtio::feature_name(device_id, bit);
 }
 
 Status MigrationPort::start_dirty_log() {

@@ -12,7 +12,9 @@ class MigrationPort final : public migration::MachinePort {
   public:
     explicit MigrationPort(Machine& machine) : machine_(machine) {}
 
-    std::vector<migration::MachineFact> facts() override;
+    migration::MachineDescription describe() override;
+    migration::HostState host_state(const migration::MachineDescription& guest) override;
+    std::string feature_name(std::uint16_t device_id, unsigned bit) override;
     GuestMemory& memory() override { return machine_.memory(); }
 
     Status start_dirty_log() override;

@@ -32,11 +32,15 @@ class PluggedUnit : public VirtioUnit {
         : device_(std::move(device)), core_(*device_, places.memory) {}
 
     Status plug(const UnitPlaces& places, const PlaceConfig& place) {
+        transport_kind_ = place.transport;
         transport_ = TRY_IN(plug_in(places, core_, place), device_->traits().id);
         return {};
     }
 
     virtio::Core& core() override { return core_; }
+    std::string_view transport() const override {
+        return transport_kind_ == TransportKind::Pci ? "pci" : "ccw";
+    }
     void reset() override {
         core_.machine_reset();
         transport_->reset();
@@ -48,12 +52,24 @@ class PluggedUnit : public VirtioUnit {
   private:
     std::unique_ptr<Device> device_;
     virtio::Core core_;
+    TransportKind transport_kind_ = TransportKind::Pci;
     std::unique_ptr<virtio::Transport> transport_;
 };
 
 class DiskUnit final : public PluggedUnit<virtio::Blk> {
   public:
     using PluggedUnit::PluggedUnit;
+    void describe(migration::DeviceDescription& device_description) override {
+        const virtio::BlkImage& image = device().image();
+        device_description.blk = {image.sectors(), device().block_size(), image.readonly(), device().serial(),
+                                  image.lock_mark()};
+    }
+    void describe_host(const migration::DeviceDescription* guest, migration::HostState& host) override {
+        const virtio::BlkImage& image = device().image();
+        const std::uint64_t mark = guest != nullptr && guest->blk ? guest->blk->lock_mark : 0;
+        host.disks.push_back({device().traits().id, image.path(), image.bytes_at_start(),
+                              image.current_bytes(), image.locked_by_stranger(mark)});
+    }
     Status acquire() override { return device().lock(); }
     Status relinquish() override { return device().unlock(); }
     void prepare_to_relinquish() override {
@@ -61,12 +77,28 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     } // unlock() sees errors
 };
 
-using NetUnit = PluggedUnit<virtio::Net>;
+class NetUnit final : public PluggedUnit<virtio::Net> {
+  public:
+    // The device owns the tap.
+    NetUnit(const UnitPlaces& places, std::unique_ptr<virtio::Net> net, const virtio::Tap& tap)
+        : PluggedUnit(places, std::move(net)), tap_(tap) {}
+    void describe(migration::DeviceDescription& device_description) override {
+        device_description.net = {device().own_mac(), device().mtu()};
+    }
+    void describe_host(const migration::DeviceDescription*, migration::HostState& host) override {
+        const Status present = tap_.check_present();
+        host.taps.push_back(
+            {device().traits().id, tap_.interface_name(), present.ok() ? "" : present.error().text});
+    }
 
-template <class Unit, class Device>
-Result<std::unique_ptr<VirtioUnit>> plugged(const UnitPlaces& places, std::unique_ptr<Device> device,
-                                            const PlaceConfig& place) {
-    auto unit = std::make_unique<Unit>(places, std::move(device));
+  private:
+    const virtio::Tap& tap_;
+};
+
+template <class Unit, class Device, class... More>
+Result<std::unique_ptr<VirtioUnit>> plugged(const UnitPlaces& places, const PlaceConfig& place,
+                                            std::unique_ptr<Device> device, More&... more) {
+    auto unit = std::make_unique<Unit>(places, std::move(device), more...);
     TRY(unit->plug(places, place));
     return std::unique_ptr<VirtioUnit>{std::move(unit)};
 }
@@ -78,8 +110,8 @@ Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, con
     options.id = config.id;
     options.serial = config.id;
     auto image = TRY_IN(virtio::BlkImage::open(config.path, config.readonly), config.id);
-    return plugged<DiskUnit>(places, TRY(virtio::Blk::create(places.loop, std::move(image), options)),
-                             config.place);
+    return plugged<DiskUnit>(places, config.place,
+                             TRY(virtio::Blk::create(places.loop, std::move(image), options)));
 }
 
 Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config) {
@@ -89,8 +121,9 @@ Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, cons
     options.mac = config.mac;
     options.mtu = config.mtu;
     auto tap = TRY_IN(virtio::Tap::open(config.tap), config.id);
-    return plugged<NetUnit>(places, TRY(virtio::Net::create(options, std::move(tap), places.loop)),
-                            config.place);
+    const virtio::Tap& raw = *tap;
+    auto net = TRY(virtio::Net::create(options, std::move(tap), places.loop));
+    return plugged<NetUnit>(places, config.place, std::move(net), raw);
 }
 
 } // namespace godwit

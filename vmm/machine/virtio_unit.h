@@ -4,6 +4,8 @@
 #pragma once
 
 #include "devices/virtio/core.h"
+#include "migration/preflight/description.h"
+#include "migration/preflight/host_state.h"
 #include "transports/ccw/css.h"
 #include "transports/pci/host.h"
 #include "vmm/loop/loop.h"
@@ -11,6 +13,7 @@
 #include "vmm/memory/guest_memory.h"
 
 #include <memory>
+#include <string_view>
 
 namespace godwit {
 
@@ -29,6 +32,12 @@ class VirtioUnit {
     virtual ~VirtioUnit() = default;
 
     virtual virtio::Core& core() = 0;
+    // Where it is plugged in: "pci" or "ccw".
+    virtual std::string_view transport() const = 0;
+    // What preflight compares beside what the core knows.
+    virtual void describe(migration::DeviceDescription& device) = 0;
+    // How the host's resources stand. `guest` is the source's counterpart, or null.
+    virtual void describe_host(const migration::DeviceDescription* guest, migration::HostState& host) = 0;
     // Puts transport and device back to the state after creation.
     virtual void reset() = 0;
     // Host resources that only the owner of the guest may have (a disk's lock). Both are idempotent.

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`godwit check` and the preflight of `godwit migrate`: everything that does not fit, at once, before anything moves."""
+import fcntl
+import json
+import os
+import struct
+import subprocess
+
+import vm
+from test_migration import goes_on, migrate, second_attempt
+
+HEARTBEAT = "prog=heartbeat heartbeat.mode=line heartbeat.period=10000"
+OFD_SETLK = 37
+
+
+def running(scene, **parts):
+    source = scene.run(HEARTBEAT, **parts)
+    source.wait_line(r"GT heartbeat n=5\b")
+    return source
+
+
+def check(source, destination):
+    """Exit status, and code -> difference of the list."""
+    done = source.cli("check", destination.address, "--json", check=False)
+    answer = json.loads(done.stdout)
+    assert answer["fits"] == (done.returncode == 0) == (not answer["differences"])
+    return done.returncode, {one["code"]: one for one in answer["differences"]}
+
+
+def test_a_guest_that_fits(scene):
+    image = scene.disk()
+    destination = scene.receive(disk=image, extra=["--once"])
+    source = running(scene, disk=image)
+    assert check(source, destination) == (0, {})
+    assert source.cli("check", destination.address).stdout == "the guest fits\n"
+    goes_on(source)
+    assert destination.alive(), "a check is not an attempt, not even for --once"
+    migrate(source, destination)
+    destination.finish()
+
+
+def test_everything_that_differs_is_told_and_nothing_else_happens(scene):
+    destination = scene.receive(memory="96M", cpus=2, disk=scene.disk("small.raw", 16 << 20))
+    source = running(scene, disk=scene.disk())
+    status, found = check(source, destination)
+    assert status == 6
+    assert set(found) == {"machine.memory-size", "machine.cpu-count", "blk.capacity"}
+    assert found["blk.capacity"]["subject"] == "virtio-blk 'disk0'"
+    assert found["blk.capacity"]["text"] == "65536 sectors at the source, 32768 here"
+    human = source.cli("check", destination.address, check=False)
+    assert human.returncode == 6
+    assert "cpus: 1 vCPUs at the source, 2 here [machine.cpu-count]" in human.stdout
+    assert "query-migrate" not in human.stderr and source.qmp().execute("query-migrate") == {}
+    goes_on(source)
+    assert destination.alive()
+
+
+def test_a_read_only_disk_is_not_a_writable_one(scene):
+    image = scene.disk()
+    destination = scene.receive(disk=image, readonly=True)
+    source = running(scene, disk=image)
+    status, found = check(source, destination)
+    assert (status, found["blk.read-only"]["text"]) == (6, "is writable at the source, read-only here")
+
+
+def test_the_lock_of_a_stranger_is_told_from_the_sources(scene):
+    copy = scene.disk("copy.raw")
+    destination = scene.receive(disk=copy)
+    source = running(scene, disk=scene.disk())
+    assert check(source, destination) == (0, {})
+    with open(copy, "r+b") as stranger:
+        fcntl.fcntl(stranger, OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        status, found = check(source, destination)
+        assert status == 6 and set(found) == {"host.disk-locked"}
+        assert str(copy) in found["host.disk-locked"]["text"]
+        done = source.cli("migrate", destination.address, check=False)
+        assert done.returncode == 6 and "[host.disk-locked]" in done.stderr
+        goes_on(source)
+    assert check(source, destination) == (0, {})
+
+
+def test_a_disk_that_was_resized_meanwhile(scene):
+    copy = scene.disk("copy.raw")
+    destination = scene.receive(disk=copy)
+    os.truncate(copy, 8 << 20)
+    status, found = check(running(scene, disk=scene.disk()), destination)
+    assert (status, set(found)) == (6, {"host.disk-changed"})
+
+
+def test_a_tap_that_was_removed_meanwhile(scene):
+    wire = scene.with_network()
+    destination = scene.receive(tap="tap1")
+    source = running(scene, tap="tap0")
+    assert check(source, destination) == (0, {})
+    wire.inside("link", "del", "tap1")
+    status, found = check(source, destination)
+    assert (status, set(found)) == (6, {"host.tap-gone"})
+    assert found["host.tap-gone"]["subject"] == "virtio-net 'net0'"
+
+
+def test_nobody_answers(scene, tcp_address):
+    source = running(scene)
+    done = source.cli("check", tcp_address, check=False)
+    assert done.returncode == 5 and tcp_address.removeprefix("tcp:") in done.stderr
+    goes_on(source)
+    second_attempt(scene, source)
+
+
+def test_the_words_of_the_command(scene):
+    done = subprocess.run([vm.GODWIT, "check", "--control", "/nonexistent", "tcp:nowhere"], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 2 and "tcp:nowhere" in done.stderr
+    source = running(scene)
+    assert source.qmp().raw(b'{"execute": "check", "arguments": {"uri": "ftp:x"}}\n')["error"]

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "migration/judge.h"
+
+#include "migration/preflight/compare.h"
+#include "migration/protocol/message.h"
+
+namespace godwit::migration {
+
+Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello) {
+    Judgement judgement;
+    if (const auto version = TRY(hello_version(hello)); version != kProtocolVersion) {
+        judgement.differences.push_back(difference(
+            Reason::VersionProtocol, "version", {std::to_string(version), std::to_string(kProtocolVersion)}));
+        return judgement;
+    }
+    const Hello theirs = TRY(decode_hello(hello));
+    judgement.purpose = theirs.purpose;
+    judgement.reply = {kProtocolVersion, 0, theirs.id, theirs.purpose, port.describe()};
+    const auto names = [&](std::uint16_t device, unsigned bit) { return port.feature_name(device, bit); };
+    judgement.differences = compare_machines(theirs.machine, judgement.reply.machine, names);
+    for (Difference& one :
+         compare_host(theirs.machine, judgement.reply.machine, port.host_state(theirs.machine)))
+        judgement.differences.push_back(std::move(one));
+    return judgement;
+}
+
+} // namespace godwit::migration
