@@ -138,7 +138,7 @@ TEST_CASE("COMMIT is lost: the destination says so, and the guest goes on", "[do
     REQUIRE_FALSE(there.ok());
     machines.check_stayed(outcome);
     REQUIRE(outcome.error().code == ErrorCode::Disconnected);
-    REQUIRE(outcome.error().text.starts_with("the destination: "));
+    REQUIRE(outcome.error().text.starts_with("destination: "));
     REQUIRE(ram_is_zero(machines.destination));
     REQUIRE_FALSE(machines.doubt.exists());
     REQUIRE(machines.doubt.say(Doubt::Word::Resume).error().code == ErrorCode::InvalidInput);
