@@ -2,7 +2,7 @@
 """Two TCP connections to the small Linux, whose every byte is checked: one is echoed, one only brings numbers.
 
 Usage: tcp_streams.py HOST ECHO_PORT SOURCE_PORT. Writes a line "streams echoed=N brought=N" five times a second. On end of
-standard input it waits for the rest of the echo, closes, and writes one JSON object: bytes of each stream and its faults.
+standard input it waits for the rest of the echo as long as bytes come, closes, and writes one JSON object: bytes of each stream and its faults.
 """
 import json
 import select
@@ -12,7 +12,8 @@ import sys
 import time
 
 MASK = (1 << 64) - 1
-SENT_AHEAD = 64 << 10
+SENT_AHEAD = 16 << 10
+STALL = 180  # seconds without a byte that end the wait for the rest
 
 
 def word(i):
@@ -66,20 +67,21 @@ def main():
     sent, pending = 0, b""
     report_at = 0.0
     ending = False
-    deadline = None
+    progress_at = received = 0
     while not (echo.faults or source.faults):
         if ending and not pending and echo.received == sent:
             break
-        if deadline and time.monotonic() > deadline:
+        if echo.received > received or not ending:
+            received, progress_at = echo.received, time.monotonic()
+        if time.monotonic() > progress_at + STALL:
             echo.faults.append(f"{sent - echo.received} bytes never came back")
             break
         if not pending and not ending and sent - echo.received < SENT_AHEAD:
             pending = to_send.take(4096)
-        streams = [echo.socket, source.socket]
-        readable, writable, _ = select.select(streams if ending else [*streams, sys.stdin], [echo.socket] if pending else [], [],
-                                              0.1)
+        readable, writable, _ = select.select([echo.socket] if ending else [echo.socket, source.socket, sys.stdin],
+                                              [echo.socket] if pending else [], [], 0.1)
         if sys.stdin in readable and not sys.stdin.buffer.read1(4096):
-            ending, deadline = True, time.monotonic() + 120
+            ending = True
         if echo.socket in readable:
             echo.receive()
         if source.socket in readable:
