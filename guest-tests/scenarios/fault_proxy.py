@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network between two godwits, with one fault in it: a relay that reads the frames and acts at the n-th of a kind.
+
+A frame is a header of 32 bytes, a body and data (migration/protocol/message.h). The relay looks at headers only; what
+passes is otherwise the very bytes that came. Several connections may pass at once (RAM connections, a source that asks
+again): the fault strikes once, at the first frame that it is about, whichever connection that is on.
+"""
+import dataclasses
+import enum
+import pathlib
+import re
+import socket
+import struct
+import threading
+import time
+
+HEADER = struct.Struct("<4sHHIIII")
+HEADER_BYTES = 32
+
+
+
+def protocol_messages():
+    """{number: name}, read from where the protocol is written down."""
+    text = (pathlib.Path(__file__).resolve().parents[2] / "migration/protocol/message.h").read_text()
+    numbers = {name: int(number) for name, number in re.findall(r"^    (\w+) = (\d+),", text, re.M)}
+    names = dict(re.findall(r'MessageTraits\{Message::(\w+), "(\w+)"', text))
+    assert numbers.keys() == names.keys() and numbers
+    return {numbers[name]: names[name] for name in numbers}
+
+
+MESSAGES = protocol_messages()
+
+
+class Action(enum.Enum):
+    KILL_SOURCE = "kill source"
+    KILL_DESTINATION = "kill destination"
+    CUT = "cut"
+    BLACK_HOLE = "black hole"
+    DELAY = "delay"
+    CORRUPT = "corrupt"
+
+
+class When(enum.Enum):
+    BEFORE = "before it arrives"
+    AFTER = "after it arrived"
+
+
+@dataclasses.dataclass
+class Fault:
+    action: Action
+    message: str
+    when: When = When.BEFORE
+    nth: int = 1  # of this kind
+    paused: bool = False  # count only those that follow FINAL_ROUND
+
+    def __str__(self):
+        return f"{self.action.value} {self.when.value}: {self.message}{' (paused)' if self.paused else ''}"
+
+
+class _Closed(Exception):
+    pass
+
+
+class FaultProxy:
+    """Relays connections to `target` and brings the faults about. `kill` maps KILL_* actions to functions; `at`
+    maps a message to a function that is called when the first of it is here and before it goes on."""
+
+    DELAY_SECONDS = 0.4
+
+    def __init__(self, path, target, faults=(), kill=None, at=None):
+        self.address = f"unix:{path}"
+        self._target = target
+        self._waiting = list(faults)  # strike in this order
+        self._kill = kill or {}
+        self._at = dict(at or {})
+        self._lock = threading.Lock()
+        self._counts = {}
+        self._paused = False
+        self._healed = threading.Event()
+        self.struck = []  # faults that came about
+        self.seen = []  # (direction, message) in the order of arrival here
+        self._hole = False
+        self._silent_since = 0.0
+        self._sockets = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(32)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    # ---- what a scenario asks
+
+    def heal(self):
+        """What a black hole swallowed stays lost; connections made from now on work."""
+        self._hole = False
+        self._healed.set()
+
+    def silent_for(self):
+        """Seconds for which a black hole has been swallowing; 0 without one."""
+        return time.monotonic() - self._silent_since if self._hole else 0
+
+    def close(self):
+        self.heal()
+        self._listener.close()
+        self._break_all()
+
+    # ---- connections
+
+    def _connect(self):
+        if self._target.startswith("unix:"):
+            out = socket.socket(socket.AF_UNIX)
+            out.connect(self._target.removeprefix("unix:"))
+            return out
+        host, port = self._target.removeprefix("tcp:").rsplit(":", 1)
+        return socket.create_connection((host, int(port)))
+
+    def _accept(self):
+        while True:
+            try:
+                source, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(source,), daemon=True).start()
+
+    def _serve(self, source):
+        if self._hole:
+            self._healed.wait()
+            source.close()
+            return
+        try:
+            destination = self._connect()
+        except OSError:
+            source.close()
+            return
+        with self._lock:
+            self._sockets += [source, destination]
+        threading.Thread(target=self._relay, args=(source, destination, "to destination"), daemon=True).start()
+        self._relay(destination, source, "to source")
+
+    def _break_all(self):
+        with self._lock:
+            sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            self._shut(one)
+
+    @staticmethod
+    def _shut(one):
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    # ---- frames
+
+    def _relay(self, reader, writer, direction):
+        try:
+            while True:
+                header = self._exactly(reader, HEADER_BYTES)
+                magic, kind, _, _, body, data, _ = HEADER.unpack_from(header)
+                if magic != b"GDWT":
+                    raise _Closed(f"not a frame: {header!r}")
+                frame = header + self._exactly(reader, body + data)
+                self._pass(frame, MESSAGES.get(kind, f"message {kind}"), body, writer, direction)
+        except (_Closed, OSError):
+            pass
+        # One direction that ends ends for its reader alone: the other may still carry a last word.
+        try:
+            writer.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    @staticmethod
+    def _exactly(reader, count):
+        parts = bytearray()
+        while len(parts) < count:
+            part = reader.recv(min(1 << 20, count - len(parts)))
+            if not part:
+                raise _Closed
+            parts += part
+        return bytes(parts)
+
+    def _pass(self, frame, message, body, writer, direction):
+        fault = self._strikes(message, direction)
+        call = self._at.pop(message, None)
+        if call:
+            call()
+        if self._hole:
+            self._swallow()
+        if fault is None:
+            writer.sendall(frame)
+            return
+        if fault.action is Action.DELAY:
+            self._healed.wait(self.DELAY_SECONDS)
+        if fault.action is Action.CORRUPT:
+            frame = self._with_a_flipped_bit(frame, body)
+        if fault.action in (Action.DELAY, Action.CORRUPT):
+            writer.sendall(frame)
+            return
+        if fault.when is When.AFTER:
+            writer.sendall(frame)
+        if fault.action is Action.BLACK_HOLE:
+            self._silent_since = time.monotonic()
+            self._hole = True
+            self._swallow()
+        elif fault.action is Action.CUT:
+            self._break_all()
+            raise _Closed
+        else:
+            self._kill[fault.action]()
+
+    def _swallow(self):
+        self._healed.wait()
+        raise _Closed
+
+    def _strikes(self, message, direction):
+        with self._lock:
+            self.seen.append((direction, message))
+            if message == "FINAL_ROUND":
+                self._paused = True
+            if not self._waiting:
+                return None
+            fault = self._waiting[0]
+            if message != fault.message or (fault.paused and not self._paused):
+                return None
+            self._counts[message] = self._counts.get(message, 0) + 1
+            if self._counts[message] < fault.nth:
+                return None
+            self._counts.clear()
+            self.struck.append(fault)
+            return self._waiting.pop(0)
+
+    @staticmethod
+    def _with_a_flipped_bit(frame, body):
+        # In the middle of what the frame carries; of an empty one, in the header's sequence number.
+        at = HEADER_BYTES + (len(frame) - HEADER_BYTES) // 2 if len(frame) > HEADER_BYTES else 8
+        return frame[:at] + bytes([frame[at] ^ 0x10]) + frame[at + 1:]
