@@ -45,4 +45,12 @@ constexpr ExitStatus exit_status(ErrorCode code) {
     return ExitStatus::Failure;
 }
 
+// Of an attempt to migrate, the same on both sides: whatever the cause, it says what became of the guest.
+constexpr ExitStatus migration_exit_status(ErrorCode code) {
+    const ExitStatus status = exit_status(code);
+    const bool tells = status == ExitStatus::Incompatible || status == ExitStatus::InDoubt ||
+                       status == ExitStatus::Cancelled;
+    return tells ? status : ExitStatus::MigrationFailed;
+}
+
 } // namespace godwit

@@ -4,12 +4,13 @@
 #include "vmm/base/log.h"
 #include "vmm/control/commands.h"
 #include "vmm/control/migration_view.h"
+#include "vmm/control/sides.h"
 
 namespace godwit::control {
 
 namespace {
 
-Json outcome_data(const Outgoing::Outcome& outcome) {
+Json outcome_data(std::string_view here, const Outgoing::Outcome& outcome) {
     if (outcome.ok()) {
         const migration::Report& report = outcome.value();
         return {{"status", "completed"},
@@ -18,17 +19,15 @@ Json outcome_data(const Outgoing::Outcome& outcome) {
                 {"transferred", report.bytes}};
     }
     const Error& error = outcome.error();
-    // Whatever the cause, the exit status says what became of the guest.
-    ExitStatus status = exit_status(error.code);
-    if (status != ExitStatus::Incompatible && status != ExitStatus::InDoubt &&
-        status != ExitStatus::Cancelled)
-        status = ExitStatus::MigrationFailed;
+    const ExitStatus status = migration_exit_status(error.code);
     std::string_view outcome_name = "failed";
     if (error.code == ErrorCode::Cancelled)
         outcome_name = to_string(migration::MigrationStatus::Cancelled);
     else if (error.code == ErrorCode::InDoubt)
         outcome_name = to_string(migration::MigrationStatus::InDoubt);
-    return {{"status", outcome_name}, {"error-desc", error.text}, {"exit-status", static_cast<int>(status)}};
+    return {{"status", outcome_name},
+            {"error-desc", reason_text(here, error)},
+            {"exit-status", static_cast<int>(status)}};
 }
 
 } // namespace
@@ -49,8 +48,8 @@ Status Instance::set_up() {
         tasks_.push([this, outcome] { migration_ended(outcome); });
     };
     callbacks.in_doubt = [this](const Error& why) {
-        log::error("{}", why.text);
-        broadcast("MIGRATION", outcome_data(why));
+        log::error("{}", reason_text(kSource, why));
+        broadcast("MIGRATION", outcome_data(kSource, why));
     };
     outgoing_ = std::make_unique<Outgoing>(*machine_, std::move(callbacks));
     if (!options_.control_path.empty()) {
@@ -94,11 +93,13 @@ Status Instance::begin() {
         Incoming::Callbacks callbacks;
         callbacks.arrived = [this](const migration::Report&) { tasks_.push([this] { guest_arrived(); }); };
         callbacks.failed = [this](const Error& why, bool last) {
-            log::error("the migration to here failed: {}", why.text);
-            broadcast("MIGRATION", {{"status", "failed"}, {"error-desc", why.text}});
+            log::error("the migration to here failed: {}", reason_text(kDestination, why));
+            broadcast("MIGRATION", outcome_data(kDestination, why));
             const bool ends = options_.once || last;
             if (ends)
-                tasks_.push([this, code = why.code] { end(exit_status(code)); });
+                tasks_.push([this, status = last ? exit_status(why.code) : migration_exit_status(why.code)] {
+                    end(status);
+                });
             return !ends;
         };
         Incoming::Options incoming;
@@ -217,7 +218,7 @@ Status Instance::start_check(const migration::Address& address, const migration:
 
 void Instance::migration_ended(const Outgoing::Outcome& outcome) {
     outgoing_->join();
-    broadcast("MIGRATION", outcome_data(outcome));
+    broadcast("MIGRATION", outcome_data(kSource, outcome));
     if (outcome.ok()) {
         const migration::Report& report = outcome.value();
         log::info("the guest has moved: {} MB in {} ms, {} rounds, downtime {} us (pause {}, last round {}, "
@@ -229,7 +230,7 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
                   report.commit_to_running.count());
         return end(ExitStatus::Success);
     }
-    log::error("the migration failed: {}", outcome.error().text);
+    log::error("the migration failed: {}", reason_text(kSource, outcome.error()));
     if (machine_->held(Machine::Hold::HandedOver)) // an operator said so
         end(ExitStatus::Success);
 }

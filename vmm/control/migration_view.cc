@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/migration_view.h"
 
+#include "vmm/control/sides.h"
+
 namespace godwit::control {
 
 namespace {
@@ -10,7 +12,7 @@ using migration::MigrationStatus;
 using migration::ProgressSnapshot;
 using Json = nlohmann::json;
 
-Json common(const ProgressSnapshot& now) {
+Json common(std::string_view here, const ProgressSnapshot& now) {
     Json view{{"status", to_string(now.status)},
               {"setup-time", now.setup_time.count()},
               {"total-time", now.total_time.count()},
@@ -28,7 +30,7 @@ Json common(const ProgressSnapshot& now) {
     if (now.downtime)
         view["downtime"] = now.downtime->count();
     if (now.error)
-        view["error-desc"] = now.error->text;
+        view["error-desc"] = reason_text(here, *now.error);
     return view;
 }
 
@@ -53,7 +55,7 @@ std::string_view owner_of(const ProgressSnapshot& outgoing) {
 Json outgoing_view(const ProgressSnapshot& now, bool has_guest) {
     if (now.status == MigrationStatus::None)
         return {{"owner", has_guest ? "here" : "none"}};
-    Json view = common(now);
+    Json view = common(kSource, now);
     view["direction"] = "outgoing";
     view["owner"] = owner_of(now);
     view["expected-downtime"] = now.expected_downtime.count();
@@ -66,7 +68,7 @@ Json outgoing_view(const ProgressSnapshot& now, bool has_guest) {
 Json incoming_view(const ProgressSnapshot& now) {
     if (now.status == MigrationStatus::None)
         return {{"owner", "none"}};
-    Json view = common(now);
+    Json view = common(kDestination, now);
     view["direction"] = "incoming";
     const bool over = now.status == MigrationStatus::Failed || now.status == MigrationStatus::Cancelled;
     view["owner"] = now.status == MigrationStatus::Completed ? "here" : over ? "none" : "source";
