@@ -6,6 +6,7 @@ import pathlib
 import re
 import sys
 import tempfile
+import threading
 import time
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
@@ -58,7 +59,17 @@ class Qemu:
                               "-device", "virtio-net-pci,netdev=n0,addr=2,disable-legacy=on,romfile=,mac=02:00:00:00:00:15",
                               "-qmp", f"unix:{control},server=on,wait=off", *more], self.wire.netns)
         process.control = control
+        threading.Thread(target=self._end_with_error, args=(process,), daemon=True).start()
         return process
+
+    @staticmethod
+    def _end_with_error(process):
+        """Where KVM gives up, QEMU shows the registers and then waits."""
+        try:
+            process.wait_stderr(r"RIP=\w+", 4 * PATIENCE)
+            process.kill()
+        except vm.Failed:
+            pass  # it ended by itself
 
     def start(self, name, words, may_reset=False):
         return self._run(name, "tap0", ["-kernel", self.trial["kernel"], "-initrd", self.trial["initrd"], "-append", words,
@@ -84,9 +95,9 @@ def how_far(process):
     """What the kernel died of, or the last that it said; and what the VMM said of the end."""
     said = [text for text in process.stdout() if text.strip()]
     said = [text for text in said if "Kernel panic" in text] or said
-    error = re.findall(r"error: (.*)", process.stderr())
+    error = re.findall(r"godwit\[\d+\] error: (.*)", process.stderr())
     # QEMU, when KVM gives up, shows the registers on standard error; RIP is among them.
-    error += re.findall(r"KVM internal error.*|RIP=\w+", process.stderr())
+    error += re.findall(r"KVM internal error[^;\n]*|RIP=\w+", process.stderr())
     return {"last line": said[-1].strip() if said else "nothing", "error": "; ".join(error)}
 
 
