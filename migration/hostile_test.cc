@@ -85,7 +85,7 @@ struct HostileSource {
 
 } // namespace
 
-TEST_CASE("runs that are not pages of RAM write nothing", "[migration][hostile]") {
+TEST_CASE("runs that are not pages of RAM write nothing (CVE-2014-7840)", "[migration][hostile]") {
     struct Row {
         std::uint64_t offset;
         std::uint32_t pages;

@@ -213,7 +213,7 @@ TEST_CASE("an interrupt that was pending is raised again on resuming", "[serial]
     CHECK_FALSE(to.line.level);
 }
 
-TEST_CASE("hostile states are refused by name", "[serial]") {
+TEST_CASE("hostile states are refused by name, ring positions too (CVE-2017-16845)", "[serial]") {
     const auto refused = [](auto change) {
         SerialState state;
         change(state);

@@ -172,7 +172,7 @@ TEST_CASE("a hostile record is refused, with the field's name") {
     const auto set32 = [&](std::size_t at, std::uint32_t value) {
         store_be(std::span{bytes}.subspan(at), value);
     };
-    SECTION("an address table larger than any") {
+    SECTION("an address table larger than any, also as a negative number (CVE-2013-4149, CVE-2013-4148)") {
         for (const std::uint32_t in_use : {4097u, 0x7fffffffu, 0x80000000u, 0xffffffffu, 0x2aaaaaabu}) {
             set32(kInUse, in_use);
             CHECK_THAT(refusal(*rig.net, bytes), Contains("mac_table.macs") && Contains("at most"));

@@ -149,6 +149,21 @@ TEST_CASE("errors name the field", "[state]") {
     }
 }
 
+TEST_CASE("a length in the stream sizes nothing beyond its bound (CVE-2023-50711)", "[state]") {
+    // The count is one field, the bytes that it is for are another; any byte may lie.
+    const auto bytes = saved(sample());
+    for (unsigned value = 0; value < 256; ++value)
+        for (std::size_t at = 0; at < bytes.size(); ++at) {
+            auto changed = bytes;
+            changed[at] = static_cast<std::byte>(value);
+            Outer loaded;
+            const bool taken = load(changed, loaded).ok();
+            REQUIRE(loaded.tail.bytes.size() <= loaded.tail.kMaximum);
+            if (taken)
+                REQUIRE(loaded.tail.bytes.size() == loaded.count);
+        }
+}
+
 TEST_CASE("an older record lacks newer fields, which keep their defaults", "[state]") {
     auto old = sample();
     old.extra.reset();

@@ -119,7 +119,7 @@ TEST_CASE("a complete stream is read from memory and from a descriptor", "[wire]
     REQUIRE(ram.bytes[3 * kPageSize - 1] == std::byte{0xab});
 }
 
-TEST_CASE("RAM records are checked before anything is written", "[wire]") {
+TEST_CASE("RAM records are checked before anything is written (CVE-2014-7840)", "[wire]") {
     BufferSink sink;
     TestSection<TimerState> timer;
     write_stream(sink, timer);

@@ -288,7 +288,7 @@ TEST_CASE("hostile host records", "[pci]") {
         root[263] = std::byte{1};
         CHECK_FALSE(f.load(0, root).ok());
     }
-    SECTION("another number of lines") {
+    SECTION("another number of lines than there are (CVE-2013-4527, CVE-2013-4529)") {
         bus[3] = std::byte{5};
         CHECK_FALSE(f.load(2, bus).ok());
     }

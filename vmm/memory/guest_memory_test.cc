@@ -50,6 +50,21 @@ TEST_CASE("every kind of write marks its pages, and only while the map is on", "
     REQUIRE(words[1] == 1);
 }
 
+TEST_CASE("a mark never goes beyond the map (CVE-2019-14835)", "[memory]") {
+    auto memory = std::move(GuestMemory::create(kMiB, 3 * kMiB)).value();
+    memory->dirty().start();
+    const Gpa last{memory->size() - kPageSize};
+    REQUIRE(memory->write(last, std::uint32_t{1}).ok());
+    REQUIRE_FALSE(memory->write(Gpa{memory->size() - 2}, std::uint32_t{1}).ok());
+    REQUIRE_FALSE(memory->writable(last, kPageSize + 1).ok());
+    REQUIRE_FALSE(memory->writable(Gpa{~std::uint64_t{0} - 3}, 8).ok());
+    const auto words = harvested(*memory);
+    std::uint64_t marks = 0;
+    for (const std::uint64_t word : words)
+        marks += static_cast<std::uint64_t>(__builtin_popcountll(word));
+    REQUIRE(marks == 1);
+}
+
 TEST_CASE("an index must be aligned", "[memory]") {
     auto memory = std::move(GuestMemory::create(kMiB, 3 * kMiB)).value();
     REQUIRE_FALSE(memory->load_acquire<std::uint16_t>(Gpa{1}).ok());
