@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only channel I/O has: legacy drivers of either byte order, ways of interrupting and of notifying, both transports in
 one guest, device numbers. All that is true of every transport is in the other files, which run on this one too."""
-import re
 import time
 
 import conftest
