@@ -268,6 +268,8 @@ Result<Report> receive_over(MachinePort& port, DestinationSession session, const
             now.downtime = std::chrono::duration_cast<std::chrono::milliseconds>(report.downtime);
             now.ram_remaining = 0;
         });
+        if (options.observer != nullptr)
+            options.observer->ended(report, nullptr);
         progress.finish(MigrationStatus::Completed, std::nullopt);
         return report;
     }
@@ -282,6 +284,10 @@ Result<Report> receive_over(MachinePort& port, DestinationSession session, const
     session.tell(reason, kTellLimit,
                  session.state() == DestinationState::Committed ? Message::Relinquish : Message::Error);
     session.farewell();
+    if (options.observer != nullptr) {
+        report.total = total.total();
+        options.observer->ended(report, &reason);
+    }
     progress.finish(
         reason.code == ErrorCode::Cancelled ? MigrationStatus::Cancelled : MigrationStatus::Failed, reason);
     return reason;

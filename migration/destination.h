@@ -6,6 +6,7 @@
 
 #include "migration/ledger.h"
 #include "migration/machine_port.h"
+#include "migration/observer.h"
 #include "migration/progress.h"
 #include "migration/reception.h"
 #include "migration/report.h"
@@ -17,6 +18,7 @@ struct DestinationOptions {
     std::chrono::milliseconds timeout = kDefaultTimeout;
     // Where the outcome is remembered, for a source that asks. Null: nobody can ask.
     Ledger* ledger = nullptr;
+    Observer* observer = nullptr; // of its end; may be null
 };
 
 // On success the guest is ours: it runs, or is paused if it was before; or, when the source only wanted to

@@ -15,6 +15,8 @@ constexpr std::uint64_t kTellingBytes = std::uint64_t{4} << 20;
 constexpr double kNewWeight = 0.75;
 // An hour stands for "never": the forecast stays a number that fits everywhere.
 constexpr double kNeverMicroseconds = 3.6e9;
+// STATE and READY, COMMIT and RUNNING.
+constexpr int kRoundTrips = 2;
 // Progress: at most this share of the pages is left.
 constexpr double kProgress = 0.9;
 
@@ -67,10 +69,10 @@ void Policy::measure(const RoundSample& sample, Decision& decision) {
         ram = bytes_per_second_ == 0
                   ? kNeverMicroseconds
                   : static_cast<double>(sample.dirty_pages * kPageSize) * 1e6 / bytes_per_second_;
-    decision.fixed_cost = options_.fixed_cost;
+    decision.fixed_cost = options_.fixed_cost + kRoundTrips * sample.round_trip;
     decision.expected_downtime =
         std::chrono::microseconds{static_cast<std::int64_t>(std::min(ram, kNeverMicroseconds))} +
-        options_.fixed_cost;
+        decision.fixed_cost;
 }
 
 bool Policy::see_stall(std::uint64_t dirty_pages) {

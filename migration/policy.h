@@ -14,7 +14,7 @@
 namespace godwit::migration {
 
 struct PolicyOptions {
-    // Of the downtime, what does not depend on RAM: pause, save, load, apply, the messages (cost.h).
+    // Of the downtime, what does not depend on RAM nor on the connection (CostMemory).
     std::chrono::microseconds fixed_cost{30'000};
     // So many rounds, one after the other, without progress are a stall. A round is progress when it leaves
     // at least a tenth fewer dirty pages than the best one before.
@@ -26,6 +26,7 @@ struct RoundSample {
     std::chrono::microseconds duration{};     // until the destination had them
     std::uint64_t dirty_pages = 0;            // to be sent next
     std::chrono::microseconds dirty_period{}; // in which they were written
+    std::chrono::microseconds round_trip{};   // of a message and its answer
 };
 
 enum class Verdict : std::uint8_t { Continue, SwitchOver, GiveUp };

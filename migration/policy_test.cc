@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "migration/cost.h"
 #include "migration/policy.h"
 
 #include <catch2/catch.hpp>
@@ -50,6 +51,31 @@ TEST_CASE("the limit is the operator's", "[policy]") {
     options.fixed_cost = 600ms;
     REQUIRE(Policy{options}.after_round({kGiB, 1s, kPagesPerGiB / 2, 1s}, wanted).verdict ==
             Verdict::Continue);
+}
+
+TEST_CASE("the forecast has the way of the messages in it, twice there and back", "[policy]") {
+    const Decision decision = Policy{{}}.after_round({kGiB, 1s, kPagesPerGiB / 5, 1s, 40ms}, {});
+    REQUIRE(decision.fixed_cost == 110ms);
+    REQUIRE(std::chrono::duration_cast<std::chrono::milliseconds>(decision.expected_downtime) == 309ms);
+    REQUIRE(decision.verdict == Verdict::Continue);
+}
+
+TEST_CASE("what a process has measured replaces its guesses, part by part", "[policy]") {
+    CostMemory costs;
+    REQUIRE(costs.forecast() == 30ms);
+    Report failed; // at the source, before the destination was ready
+    failed.pause = 2ms;
+    failed.save = 1ms;
+    costs.learn(failed);
+    REQUIRE(costs.forecast() == 20ms);
+    Report arrived; // at the destination
+    arrived.load = 1ms;
+    arrived.apply = 2ms;
+    arrived.take_over = 3ms;
+    costs.learn(arrived);
+    REQUIRE(costs.forecast() == 11ms);
+    costs.learn({});
+    REQUIRE(costs.forecast() == 11ms);
 }
 
 TEST_CASE("small rounds do not lower the rate that large ones showed", "[policy]") {

@@ -60,8 +60,14 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
     }
 
     Error reason = std::move(outcome).error();
+    const auto tell_observer = [&] {
+        attempt.report().total = total.total();
+        if (options.observer != nullptr)
+            options.observer->ended(attempt.report(), &reason);
+    };
     if (attempt.custody() != Custody::Here) {
         channel.close();
+        tell_observer();
         progress.finish(MigrationStatus::InDoubt, reason);
         return reason;
     }
@@ -76,10 +82,7 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
     } else {
         attempt.session().farewell();
     }
-    if (options.observer != nullptr) {
-        attempt.report().total = total.total();
-        options.observer->ended(attempt.report(), &reason);
-    }
+    tell_observer();
     progress.finish(status_of(reason), reason);
     return reason;
 }

@@ -71,7 +71,8 @@ Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Durat
     pending.drop_excess();
     const std::uint64_t dirty_pages = pending.count();
     const Parameters wanted = attempt.parameters();
-    const Decision decision = policy.after_round({bytes, duration, dirty_pages, dirty.lap()}, wanted);
+    const Decision decision = policy.after_round(
+        {bytes, duration, dirty_pages, dirty.lap(), attempt.session().channel().round_trip()}, wanted);
 
     RoundReport report;
     report.number = static_cast<std::uint32_t>(attempt.report().rounds.size() + 1);
@@ -83,6 +84,7 @@ Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Durat
     report.dirty_pages = dirty_pages;
     report.dirty_pages_per_second = decision.dirty_pages_per_second;
     report.expected_downtime = decision.expected_downtime;
+    report.fixed_cost = decision.fixed_cost;
     report.throttle = attempt.throttled();
     report.stalled = decision.stalled;
     attempt.report().rounds.push_back(report);

@@ -37,6 +37,8 @@ class Channel {
     // Both directions: the peer sees that we are gone.
     virtual void close() = 0;
     virtual const std::string& peer() const = 0;
+    // How long a message to the peer and its answer are on their way at least; zero when it is not known.
+    virtual std::chrono::microseconds round_trip() const { return {}; }
 
     Status read(std::span<std::byte> out) {
         const iovec part{out.data(), out.size()};

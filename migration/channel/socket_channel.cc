@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <linux/tcp.h> // tcp_info with the least round trip
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -136,6 +137,16 @@ Result<std::unique_ptr<Channel>> SocketChannel::adopt(Fd socket, std::string pee
 
 Error SocketChannel::gone(std::string_view how) const {
     return error(ErrorCode::Disconnected, "{} {}", peer_, how);
+}
+
+std::chrono::microseconds SocketChannel::round_trip() const {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    // What was measured lately may be the length of a queue; the least was the way itself.
+    const bool known = ::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+                       size >= offsetof(tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt &&
+                       info.tcpi_min_rtt != ~std::uint32_t{0};
+    return std::chrono::microseconds{known ? info.tcpi_min_rtt : 0};
 }
 
 Status SocketChannel::write(std::span<const iovec> parts) {

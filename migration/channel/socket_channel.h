@@ -27,6 +27,7 @@ class SocketChannel : public Channel {
     void finish_writing() override;
     void close() override;
     const std::string& peer() const override { return peer_; }
+    std::chrono::microseconds round_trip() const override;
 
   private:
     SocketChannel(Fd socket, std::string peer) : socket_(std::move(socket)), peer_(std::move(peer)) {}

@@ -33,6 +33,7 @@ class TlsChannel final : public Channel {
     void finish_writing() override;
     void close() override;
     const std::string& peer() const override { return inner_->peer(); }
+    std::chrono::microseconds round_trip() const override { return inner_->round_trip(); }
 
   private:
     TlsChannel(std::unique_ptr<Channel> inner, std::shared_ptr<const TlsCredentials> credentials)

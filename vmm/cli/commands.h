@@ -24,6 +24,7 @@ struct Command {
 Command add_run(CLI::App& program);
 Command add_receive(CLI::App& program);
 Command add_migrate(CLI::App& program);
+Command add_timeline(CLI::App& program);
 Command add_tune(CLI::App& program);
 Command add_check(CLI::App& program);
 Command add_save(CLI::App& program);

@@ -5,6 +5,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/parameter_options.h"
 #include "vmm/control/client.h"
+#include "vmm/control/timeline_file.h"
 
 #include <memory>
 #include <unistd.h>
@@ -54,36 +55,86 @@ Error outcome_error(const Json& data) {
     }
 }
 
-// Until the migration ends. The source process goes away after a success: its event comes first.
-Status follow(control::Client& client, bool live) {
-    for (;;) {
-        auto event = TRY(client.next_event(std::chrono::milliseconds{live ? 100 : 1000}));
-        if (event && event->value("event", "") == "MIGRATION") {
-            const Json data = event->value("data", Json::object());
-            const std::string status = data.value("status", "");
-            if (status == "completed" || status == "failed" || status == "cancelled" ||
-                status == "in-doubt") {
-                if (live)
-                    clear_progress();
-                if (status != "completed")
-                    return outcome_error(data);
-                fmt::print("migrated: {} in {} ms, downtime {} ms\n",
-                           bytes_text(data.value("transferred", 0.0)), data.value("total-time", 0),
-                           data.value("downtime", 0));
-                return {};
+// Shows a migration until it ends, and writes its timeline where one is wanted.
+class Follower {
+  public:
+    Follower(control::Client& client, bool live, control::TimelineFile* timeline)
+        : client_(client), live_(live), timeline_(timeline) {}
+
+    // The source process goes away after a success: its event comes first.
+    Status follow() {
+        const bool often = live_ || timeline_ != nullptr;
+        for (;;) {
+            const auto event = TRY(client_.next_event(std::chrono::milliseconds{often ? 100 : 1000}));
+            if (!event) {
+                if (often)
+                    look();
+                continue;
             }
-        }
-        if (live && !event) {
-            if (const auto status = client.execute("query-migrate"); status.ok())
-                show_progress(status.value());
+            const std::string name = event->value("event", "");
+            const Json data = event->value("data", Json::object());
+            if (name == "MIGRATION_TIMELINE" && timeline_ != nullptr)
+                timeline_->write(data);
+            else if (name == "MIGRATION_STALL")
+                show_stall(data);
+            else if (name == "MIGRATION" && ended(data.value("status", "")))
+                return finish(data);
         }
     }
-}
+
+  private:
+    static bool ended(const std::string& status) {
+        return status == "completed" || status == "failed" || status == "cancelled" || status == "in-doubt";
+    }
+
+    void look() {
+        const auto status = client_.execute("query-migrate");
+        if (!status.ok())
+            return;
+        const Json ram = status->value("ram", Json::object());
+        if (live_)
+            show_progress(*status);
+        if (timeline_ != nullptr && status->contains("total-time"))
+            timeline_->write({{"record", "sample"},
+                              {"at", status->value("total-time", 0)},
+                              {"transferred", ram.value("transferred", std::uint64_t{0})},
+                              {"remaining", ram.value("remaining", std::uint64_t{0})}});
+    }
+
+    void show_stall(const Json& data) {
+        if (live_)
+            clear_progress();
+        const std::string action = data.value("action", "");
+        std::string then = "it is given up";
+        if (action == "throttle")
+            then = fmt::format("the guest is slowed by {} %", data.value("cpu-throttle-percentage", 0));
+        else if (action == "switch")
+            then = "the guest is paused all the same";
+        fmt::print(stderr, "no progress after round {}: {}; {}\n", data.value("round", 0),
+                   data.value("why", ""), then);
+    }
+
+    Status finish(const Json& data) {
+        if (live_)
+            clear_progress();
+        if (data.value("status", "") != "completed")
+            return outcome_error(data);
+        fmt::print("migrated: {} in {} ms, downtime {} ms{}\n", bytes_text(data.value("transferred", 0.0)),
+                   data.value("total-time", 0), data.value("downtime", 0),
+                   data.value("over-limit", false) ? ", beyond the limit as was asked for" : "");
+        return {};
+    }
+
+    control::Client& client_;
+    bool live_;
+    control::TimelineFile* timeline_;
+};
 
 struct Options {
     std::string control_path;
     std::string address;
     ParameterOptions parameters;
+    std::string timeline;
     bool detach = false;
 };
 
@@ -91,11 +142,19 @@ Status migrate(const Options& options) {
     TRY(migration::Address::parse(options.address));
     Json arguments = TRY(options.parameters.values());
     arguments["uri"] = options.address;
+    std::unique_ptr<control::TimelineFile> timeline;
+    if (!options.timeline.empty()) {
+        if (options.detach)
+            return invalid_input(
+                "--timeline is written while the migration lasts; with --detach nobody would");
+        timeline = TRY(control::TimelineFile::create(options.timeline));
+        arguments["timeline"] = true;
+    }
     control::Client client = TRY(control::Client::connect(options.control_path));
     TRY(client.execute("migrate", arguments));
     if (options.detach)
         return {};
-    return follow(client, ::isatty(STDERR_FILENO) != 0);
+    return Follower{client, ::isatty(STDERR_FILENO) != 0, timeline.get()}.follow();
 }
 
 } // namespace
@@ -108,6 +167,8 @@ Command add_migrate(CLI::App& program) {
         ->required();
     app->add_option("address", options->address, "where it goes: tcp:HOST:PORT or unix:PATH")->required();
     options->parameters.add_to(*app);
+    app->add_option("--timeline", options->timeline,
+                    "write what happens to this file, as JSON lines; `godwit timeline` draws it");
     app->add_flag("-d,--detach", options->detach, "return at once; `godwit status` tells how it goes");
     app->footer(
         "On success the source process ends with status 0. On failure the guest goes on where it was.");

@@ -105,6 +105,7 @@ Command add_receive(CLI::App& program) {
         long peer_timeout = std::chrono::floor<std::chrono::seconds>(migration::kDefaultTimeout).count();
         migration::TlsOptions tls;
         bool insecure = false;
+        std::string timeline;
         bool once = false;
         bool no_reboot = false;
     };
@@ -130,6 +131,8 @@ Command add_receive(CLI::App& program) {
     app->add_flag("--insecure", options->insecure,
                   "listen without TLS on an address that other hosts can reach: whoever connects may bring a "
                   "guest");
+    app->add_option("--timeline", options->timeline,
+                    "write the last attempt's timeline to this file, as JSON lines (docs/timeline.md)");
     app->add_flag("--once", options->once, "end when an attempt fails, with the status that says why");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
     app->footer(
@@ -146,6 +149,7 @@ Command add_receive(CLI::App& program) {
                 instance.peer_timeout = std::chrono::seconds{options->peer_timeout};
                 instance.tls = options->tls;
                 instance.insecure = options->insecure;
+                instance.timeline = options->timeline;
                 instance.once = options->once;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance));

@@ -10,7 +10,10 @@
 namespace godwit::control {
 
 namespace {
-constexpr Argument kMigrateArguments[]{{"uri", ArgumentType::String, true}};
+constexpr Argument kMigrateArguments[]{
+    {"uri", ArgumentType::String, true},
+    {"timeline", ArgumentType::Boolean}, // MIGRATION_TIMELINE events are wanted
+};
 } // namespace
 
 // A friend of Instance: the handlers, by command.
@@ -70,9 +73,11 @@ struct Commands {
         const auto parameters = parameters_of(instance, arguments);
         if (!parameters.ok())
             return responder.failure(parameters.error());
-        on_conductor(instance, responder, [address = *address, parameters = *parameters](Instance& i) {
-            return i.start_migration(address, parameters);
-        });
+        on_conductor(instance, responder,
+                     [address = *address, parameters = *parameters,
+                      timeline = arguments.value("timeline", false)](Instance& i) {
+                         return i.start_migration(address, parameters, timeline);
+                     });
     }
     // Parameters that come with a command are those of this migration alone.
     static Result<migration::Parameters> parameters_of(Instance& instance, const Json& arguments) {

@@ -117,6 +117,7 @@ Result<migration::Report> Incoming::attempt(Connection connection) {
             return error(ErrorCode::Cancelled, "cancelled");
         cancel_ = std::move(cancel);
     }
+    callbacks_.begun(connection.channel->peer());
     const auto report = migration::receive(port_, std::move(connection), options_, progress_, &wanted);
     const std::lock_guard lock{mutex_};
     cancel_.reset();

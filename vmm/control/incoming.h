@@ -25,9 +25,11 @@ namespace godwit::control {
 
 class Incoming {
   public:
-    // Both are called on the incoming thread.
+    // All are called on the incoming thread.
     struct Callbacks {
-        std::function<void(const migration::Report&)> arrived; // the guest is ours; waiting is over
+        std::function<void(const std::string& peer)> begun;
+        std::function<void(migration::MigrationStatus)> status; // while it lasts
+        std::function<void(const migration::Report&)> arrived;  // the guest is ours; waiting is over
         // True: wait for the next attempt. `last`: there can be none.
         std::function<bool(const Error&, bool last)> failed;
     };
@@ -52,6 +54,7 @@ class Incoming {
         : port_(machine), options_(options), callbacks_(std::move(callbacks)),
           reception_(std::move(reception)) {
         options_.ledger = &ledger_;
+        progress_.on_status(callbacks_.status);
     }
     void open_door();
     void thread_main();

@@ -16,6 +16,7 @@ Json outcome_data(std::string_view here, const Outgoing::Outcome& outcome) {
         return {{"status", "completed"},
                 {"total-time", report.total.count() / 1000},
                 {"downtime", report.downtime.count() / 1000},
+                {"over-limit", report.over_limit},
                 {"transferred", report.bytes}};
     }
     const Error& error = outcome.error();
@@ -43,6 +44,8 @@ Status Instance::set_up() {
     loop_thread_ = std::thread{[this] { loop_->run(); }};
     machine_ = TRY(Machine::create(options_.machine, *loop_, *this));
     checker_ = std::make_unique<Checker>(*machine_);
+    if (!options_.timeline.empty())
+        timeline_file_ = TRY(TimelineFile::create(options_.timeline));
     Outgoing::Callbacks callbacks;
     callbacks.ended = [this](const Outgoing::Outcome& outcome) {
         tasks_.push([this, outcome] { migration_ended(outcome); });
@@ -51,7 +54,7 @@ Status Instance::set_up() {
         log::error("{}", reason_text(kSource, why));
         broadcast("MIGRATION", outcome_data(kSource, why));
     };
-    outgoing_ = std::make_unique<Outgoing>(*machine_, std::move(callbacks));
+    outgoing_ = std::make_unique<Outgoing>(*machine_, timeline_, costs_, std::move(callbacks));
     if (!options_.control_path.empty()) {
         server_ = TRY(loop_->call([&] {
             return QmpServer::create(*loop_, options_.control_path,
@@ -91,7 +94,15 @@ ExitStatus Instance::run() {
 Status Instance::begin() {
     if (!options_.incoming.empty()) {
         Incoming::Callbacks callbacks;
-        callbacks.arrived = [this](const migration::Report&) { tasks_.push([this] { guest_arrived(); }); };
+        callbacks.begun = [this](const std::string& peer) {
+            incoming_timeline_.begin({Timeline::Side::Destination, options_.machine.name, peer,
+                                      options_.machine.memory, options_.machine.cpus});
+        };
+        callbacks.status = [this](auto status) { incoming_timeline_.status_changed(status); };
+        callbacks.arrived = [this](const migration::Report& report) {
+            costs_.learn(report);
+            tasks_.push([this] { guest_arrived(); });
+        };
         callbacks.failed = [this](const Error& why, bool last) {
             log::error("the migration to here failed: {}", reason_text(kDestination, why));
             broadcast("MIGRATION", outcome_data(kDestination, why));
@@ -105,6 +116,7 @@ Status Instance::begin() {
         Incoming::Options incoming;
         incoming.address = options_.incoming;
         incoming.destination.timeout = options_.peer_timeout;
+        incoming.destination.observer = &incoming_timeline_;
         incoming.tls = options_.tls;
         incoming.insecure = options_.insecure;
         incoming_ = TRY(Incoming::start(*machine_, incoming, std::move(callbacks)));
@@ -201,9 +213,13 @@ Status Instance::restart() {
     return machine_->release(Machine::Hold::Restart);
 }
 
-Status Instance::start_migration(const migration::Address& address, const migration::Parameters& parameters) {
+Status Instance::start_migration(const migration::Address& address, const migration::Parameters& parameters,
+                                 bool timeline_events) {
     if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver))
         return invalid_input("there is no guest here that could move");
+    if (outgoing_->active())
+        return invalid_input("a migration is already under way");
+    timeline_events_ = timeline_events;
     TRY(outgoing_->start(address, parameters));
     broadcast("MIGRATION", {{"status", "setup"}});
     return {};
@@ -285,6 +301,19 @@ Json Instance::migration_status() const {
         incoming != nullptr && out.status == migration::MigrationStatus::None)
         return incoming_view(incoming->snapshot());
     return outgoing_view(out, !machine_->held(Machine::Hold::NotStarted));
+}
+
+// The events that QEMU has too, and ours.
+void Instance::migration_record(const Json& record) {
+    const std::string kind = record.at("record");
+    if (timeline_events_)
+        broadcast("MIGRATION_TIMELINE", record);
+    if (kind == "phase" && record.at("phase") != "in-doubt") // which is told with its reason
+        broadcast("MIGRATION", {{"status", record.at("phase")}});
+    else if (kind == "round")
+        broadcast("MIGRATION_PASS", {{"pass", record.at("round")}});
+    else if (kind == "stall")
+        broadcast("MIGRATION_STALL", record);
 }
 
 void Instance::broadcast(std::string_view name, Json data) {

@@ -13,6 +13,8 @@
 #include "vmm/control/outgoing.h"
 #include "vmm/control/qmp_server.h"
 #include "vmm/control/task_queue.h"
+#include "vmm/control/timeline.h"
+#include "vmm/control/timeline_file.h"
 #include "vmm/loop/loop.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/stream_file.h"
@@ -34,6 +36,7 @@ struct InstanceOptions {
     std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
     migration::TlsOptions tls;
     bool insecure = false; // receive without TLS from other hosts
+    std::string timeline;  // of a receiver: the file to which the timeline goes
     bool once = false;     // a receiver ends after its first failed attempt
     bool start_paused = false;
     bool no_reboot = false;
@@ -67,7 +70,8 @@ class Instance final : private MachineEvents {
     Status stop();
     Status cont();
     Status restart();
-    Status start_migration(const migration::Address& address, const migration::Parameters& parameters);
+    Status start_migration(const migration::Address& address, const migration::Parameters& parameters,
+                           bool timeline_events);
     Status start_check(const migration::Address& address, const migration::Parameters& parameters,
                        std::function<void(const Checker::Answer&)> answered);
     void migration_ended(const Outgoing::Outcome& outcome);
@@ -79,6 +83,7 @@ class Instance final : private MachineEvents {
 
     std::string_view status_name() const; // QEMU's RunState
     Json migration_status() const;
+    void migration_record(const Json& record);
     void broadcast(std::string_view name, Json data = Json::object());
 
     const InstanceOptions options_;
@@ -87,6 +92,14 @@ class Instance final : private MachineEvents {
     std::unique_ptr<Loop> loop_;
     std::thread loop_thread_;
     std::unique_ptr<Machine> machine_;
+    migration::CostMemory costs_;
+    Timeline timeline_{[this](const Json& record) { migration_record(record); }};
+    std::atomic<bool> timeline_events_{false}; // of the migration that runs
+    std::unique_ptr<TimelineFile> timeline_file_;
+    Timeline incoming_timeline_{[this](const Json& record) {
+        if (timeline_file_ != nullptr)
+            timeline_file_->write(record);
+    }};
     std::unique_ptr<Outgoing> outgoing_;
     std::unique_ptr<Checker> checker_;
     std::unique_ptr<Incoming> incoming_;

@@ -18,6 +18,28 @@ Result<migration::Connector> connector_to(const migration::Address& address,
     return migration::Connector{address, std::move(tls), kConnectLimit};
 }
 
+// Passes on what happens, and remembers what it costs.
+class Outgoing::Watcher final : public migration::Observer {
+  public:
+    explicit Watcher(Outgoing& of) : of_(of) {}
+    void round_ended(const migration::RoundReport& round, const migration::Decision& decision) override {
+        of_.timeline_.round_ended(round, decision);
+    }
+    void ended(const migration::Report& report, const Error* reason) override {
+        of_.costs_.learn(report);
+        of_.timeline_.ended(report, reason);
+    }
+
+  private:
+    Outgoing& of_;
+};
+
+Outgoing::Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks)
+    : machine_(machine), port_(machine), timeline_(timeline), costs_(costs),
+      ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)) {
+    progress_.on_status([this](migration::MigrationStatus status) { timeline_.status_changed(status); });
+}
+
 Outgoing::~Outgoing() {
     (void)cancel();
     doubt_.abandon();
@@ -48,9 +70,21 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
 
 Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration::Cancel& cancel) {
     const migration::TimeLimit time_limit{live_, cancel};
-    auto channel = TRY(connector.connect(&cancel));
+    auto connected = connector.connect(&cancel);
+    const MachineConfig& machine = machine_.config();
+    timeline_.begin(
+        {Timeline::Side::Source, machine.name, connector.address.text(), machine.memory, machine.cpus});
+    timeline_.parameters_changed(live_.get());
+    Watcher watcher{*this};
+    if (!connected.ok()) {
+        watcher.ended({}, &connected.error());
+        return std::move(connected).error();
+    }
+    const auto channel = std::move(connected).value();
     migration::SourceOptions options;
     options.parameters = &live_;
+    options.policy.fixed_cost = costs_.forecast();
+    options.observer = &watcher;
     options.timeout = live_.get().peer_timeout;
     options.connector = &connector;
     options.doubt = &doubt_;
@@ -98,6 +132,7 @@ Outgoing::change_parameters(const std::function<Status(migration::Parameters&, b
     if (cancel_ != nullptr) {
         migration::Parameters live = live_.get();
         TRY(change(live, true));
+        timeline_.parameters_changed(live);
         live_.set(std::move(live));
     }
     next_ = std::move(next);

@@ -7,10 +7,12 @@
 #include "migration/channel/address.h"
 #include "migration/channel/cancel.h"
 #include "migration/channel/connector.h"
+#include "migration/cost.h"
 #include "migration/doubt.h"
 #include "migration/parameters.h"
 #include "migration/progress.h"
 #include "migration/report.h"
+#include "vmm/control/timeline.h"
 #include "vmm/machine/migration_port.h"
 
 #include <functional>
@@ -33,8 +35,8 @@ class Outgoing {
         std::function<void(const Outcome&)> ended;  // the conductor must then join()
         std::function<void(const Error&)> in_doubt; // an operator is needed; it is not over
     };
-    Outgoing(Machine& machine, Callbacks callbacks)
-        : port_(machine), ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)) {}
+    // Timeline and costs are told of what happens, and must outlive it.
+    Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks);
     ~Outgoing();
 
     // Refuses a second migration while one runs. `parameters` are those of this migration alone.
@@ -59,7 +61,12 @@ class Outgoing {
   private:
     Outcome run(const migration::Connector& connector, migration::Cancel& cancel);
 
+    class Watcher;
+
+    Machine& machine_;
     MigrationPort port_;
+    Timeline& timeline_;
+    migration::CostMemory& costs_;
     std::function<void(const Outcome&)> ended_;
     migration::Progress progress_;
     migration::Doubt doubt_;
