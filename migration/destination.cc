@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/destination.h"
 
+#include "migration/incoming_rounds.h"
 #include "migration/judge.h"
 #include "migration/protocol/session.h"
-#include "migration/ram/receiver.h"
 #include "migration/stopwatch.h"
 #include "migration/wire/save_load.h"
 #include "vmm/base/log.h"
@@ -45,6 +45,10 @@ struct Context {
     Ledger& ledger;
     Cancel* cancel;
     std::optional<MigrationId>& entered; // into the ledger
+    const DestinationOptions& options;
+    // Set by greet(). Lives until the source was told how it ended: that it sees the reason before the end of
+    // a connection.
+    std::unique_ptr<IncomingRounds>& rounds;
 };
 
 // The phases, in order. Each step consumes a phase and gives the next one.
@@ -80,23 +84,23 @@ struct Receiving {
     Context context;
     MigrationId id;
     Incoming incoming;
-    RamReceiver receiver;
-    RoundReport before{}; // counters at the start of the round
+    bool verifies;
 
-    // Until FINAL_ROUND, and until the end of that round.
-    Status live_rounds();
-    Result<RamComplete> final_round() &&;
-
-    Status pages(const Frame& frame, RamReceiver::Guest guest);
-    Result<RoundReport> end_of_round(const Frame& frame, Stopwatch& round);
+    Result<RamComplete> rounds() &&;
 };
+
+Compression compression_of(std::uint64_t capabilities) {
+    if ((capabilities & kCanZstd) != 0)
+        return Compression::Zstd;
+    return (capabilities & kCanLz4) != 0 ? Compression::Lz4 : Compression::None;
+}
 
 // Nothing when the source only wanted to know.
 Result<std::optional<Receiving>> greet(Context context) {
     Stopwatch setup;
     const Bytes body = TRY(context.session.expect(Message::Hello));
     MachinePort& port = context.port;
-    const Judgement judgement = TRY(judge(port, body));
+    Judgement judgement = TRY(judge(port, body));
     if (judgement.purpose == Purpose::Check) {
         TRY(context.session.send(Message::CheckReport, encode(judgement.differences)));
         context.report.check = judgement.differences;
@@ -106,78 +110,29 @@ Result<std::optional<Receiving>> greet(Context context) {
         context.session.refuse(judgement.differences, kTellLimit);
         return as_error(judgement.differences);
     }
-    TRY(context.ledger.enter(judgement.reply.id, context.cancel));
-    context.entered = judgement.reply.id;
-    TRY(context.session.send(Message::HelloReply, encode(judgement.reply)));
+    Hello& reply = judgement.reply;
+    if (context.options.attachments == nullptr)
+        reply.connections = 1;
+    TRY(context.ledger.enter(reply.id, context.cancel));
+    context.entered = reply.id;
+    context.rounds = TRY(IncomingRounds::create(port.memory(), context.session, context.progress,
+                                                reply.connections, compression_of(reply.capabilities)));
+    if (context.options.attachments != nullptr)
+        context.options.attachments->open(reply.id, context.rounds->links());
+    TRY(context.session.send(Message::HelloReply, encode(reply)));
     context.report.setup = setup.total();
     context.progress.set_status(MigrationStatus::Active);
-    return std::optional<Receiving>{Receiving{context, judgement.reply.id, Incoming{port},
-                                              RamReceiver{port.memory(), context.session, context.progress}}};
+    const bool verifies = (reply.capabilities & kCanVerify) != 0;
+    return std::optional<Receiving>{Receiving{context, reply.id, Incoming{port}, verifies}};
 }
 
-Status Receiving::pages(const Frame& frame, RamReceiver::Guest guest) {
-    return frame.type == Message::Ram ? receiver.data(frame, guest) : receiver.zero(frame.body);
-}
-
-Result<RoundReport> Receiving::end_of_round(const Frame& frame, Stopwatch& round) {
-    const Round announced = TRY(decode_round(frame.body));
-    RoundReport report;
-    report.number = static_cast<std::uint32_t>(context.report.rounds.size() + 1);
-    report.zero_pages = receiver.zero_pages() - before.zero_pages;
-    report.pages = receiver.zero_pages() + receiver.data_pages() - before.pages;
-    report.bytes = context.session.channel().bytes_read() - before.bytes;
-    report.duration = round.lap();
-    before.zero_pages = receiver.zero_pages();
-    before.pages = receiver.zero_pages() + receiver.data_pages();
-    before.bytes = context.session.channel().bytes_read();
-    if (announced != Round{report.number, report.pages})
-        return error(ErrorCode::Protocol, "round {} of {} pages was sent, round {} of {} pages arrived",
-                     announced.number, announced.pages, report.number, report.pages);
-    if (report.number == 1 && report.pages < context.port.memory().page_count())
-        return error(ErrorCode::Protocol, "the first round had {} pages, RAM has {}", report.pages,
-                     context.port.memory().page_count());
-    return report;
-}
-
-Status Receiving::live_rounds() {
-    Stopwatch round;
-    for (;;) {
-        const Frame frame = TRY(context.session.receive());
-        if (frame.type == Message::FinalRound)
-            return {};
-        if (frame.type != Message::RoundEnd) {
-            TRY(pages(frame, RamReceiver::Guest::Runs));
-            continue;
-        }
-        // How many rounds there are is the source's choice; what is kept about them is bounded.
-        const RoundReport report = TRY(end_of_round(frame, round));
-        constexpr std::size_t kMaxRounds = 100'000;
-        if (context.report.rounds.size() == kMaxRounds)
-            return error(ErrorCode::Protocol, "more than {} rounds", kMaxRounds);
-        context.report.rounds.push_back(report);
-        context.progress.update([&](ProgressSnapshot& now) { now.dirty_sync_count = report.number; });
-        TRY(context.session.send(Message::RoundAck, encode(Round{report.number, report.pages})));
-    }
-}
-
-Result<RamComplete> Receiving::final_round() && {
+Result<RamComplete> Receiving::rounds() && {
+    TRY(context.rounds->live(context.report));
     context.progress.set_status(MigrationStatus::Device);
-    if (context.report.rounds.empty())
-        return error(ErrorCode::Protocol, "the last round came before the first");
     Stopwatch downtime;
-    Stopwatch round;
-    for (;;) {
-        const Frame frame = TRY(context.session.receive());
-        if (frame.type == Message::RoundEnd) {
-            context.report.final_round = TRY(end_of_round(frame, round));
-            break;
-        }
-        TRY(pages(frame, RamReceiver::Guest::Paused));
-    }
-    TRY(receiver.check_complete());
-    context.report.data_pages = receiver.data_pages();
-    context.report.zero_pages = receiver.zero_pages();
-    context.report.repaired_pages = receiver.repaired_pages();
+    TRY(context.rounds->final(context.report));
+    if (verifies)
+        TRY(context.rounds->verify(context.report));
     return RamComplete{context, id, std::move(incoming), downtime};
 }
 
@@ -235,8 +190,7 @@ Status run(Context context) {
     std::optional<Receiving> receiving = TRY(greet(context));
     if (!receiving)
         return {};
-    TRY(receiving->live_rounds());
-    RamComplete complete = TRY(std::move(*receiving).final_round());
+    RamComplete complete = TRY(std::move(*receiving).rounds());
     Prepared prepared = TRY(std::move(complete).load_state());
     Owned owned = TRY(std::move(prepared).take_over());
     return std::move(owned).announce();
@@ -253,7 +207,10 @@ Result<Report> receive_over(MachinePort& port, DestinationSession session, const
     Ledger nobody_asks;
     Ledger& ledger = options.ledger != nullptr ? *options.ledger : nobody_asks;
     std::optional<MigrationId> entered;
-    auto outcome = run({port, session, progress, report, ledger, cancel, entered});
+    std::unique_ptr<IncomingRounds> rounds;
+    auto outcome = run({port, session, progress, report, ledger, cancel, entered, options, rounds});
+    if (options.attachments != nullptr)
+        options.attachments->close();
     if (outcome.ok() && report.check) {
         session.channel().finish_writing();
         session.farewell();
@@ -263,7 +220,7 @@ Result<Report> receive_over(MachinePort& port, DestinationSession session, const
     if (outcome.ok()) {
         channel.close();
         report.total = total.total();
-        report.bytes = channel.bytes_read();
+        report.bytes = channel.bytes_read() + rounds->links().bytes_read();
         progress.update([&](ProgressSnapshot& now) {
             now.downtime = std::chrono::duration_cast<std::chrono::milliseconds>(report.downtime);
             now.ram_remaining = 0;

@@ -4,6 +4,7 @@
 // Progress and Cancel are the way in and out for the others.
 #pragma once
 
+#include "migration/attachments.h"
 #include "migration/ledger.h"
 #include "migration/machine_port.h"
 #include "migration/observer.h"
@@ -19,6 +20,8 @@ struct DestinationOptions {
     // Where the outcome is remembered, for a source that asks. Null: nobody can ask.
     Ledger* ledger = nullptr;
     Observer* observer = nullptr; // of its end; may be null
+    // Where further connections come in; null: there are none.
+    Attachments* attachments = nullptr;
 };
 
 // On success the guest is ours: it runs, or is paused if it was before; or, when the source only wanted to

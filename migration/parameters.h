@@ -25,6 +25,11 @@ enum class OnStall : std::uint8_t {
 };
 inline constexpr std::array<std::string_view, 3> kOnStallNames{"throttle", "switch", "cancel"};
 
+inline constexpr std::uint32_t kMaxConnections = 16;
+
+enum class Compression : std::uint8_t { None, Zstd, Lz4 };
+inline constexpr std::array<std::string_view, 3> kCompressionNames{"none", "zstd", "lz4"};
+
 struct Parameters {
     std::chrono::milliseconds downtime_limit{300};
     std::chrono::seconds peer_timeout = std::chrono::floor<std::chrono::seconds>(kDefaultTimeout);
@@ -37,6 +42,11 @@ struct Parameters {
     std::uint32_t throttle_maximum = 99;
 
     TlsOptions tls; // none: in the open
+
+    std::uint32_t connections = 1;   // over which RAM goes
+    std::uint64_t max_bandwidth = 0; // bytes a second, of all connections; 0: no limit
+    Compression compression = Compression::None;
+    bool verify = false; // compare all of RAM while the guest is paused
 
     bool operator==(const Parameters&) const = default;
 };

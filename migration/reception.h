@@ -20,13 +20,6 @@
 
 namespace godwit::migration {
 
-// A connection of which the first frame was read.
-struct Connection {
-    std::unique_ptr<Channel> channel;
-    FrameLink link; // over *channel
-    Frame first;
-};
-
 struct ReceptionOptions {
     // Until the first frame is here, everything included.
     std::chrono::milliseconds first_frame{5'000};

@@ -45,6 +45,7 @@ struct Report {
 
     // The parts of the downtime, in order. Source:
     Duration pause{};
+    Duration verify{}; // comparing all of RAM, when that was asked
     Duration save{};
     Duration send{};  // the device state
     Duration ready{}; // waiting for READY

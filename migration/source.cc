@@ -43,7 +43,7 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
         channel.close();
         Report& report = outcome.value();
         report.total = total.total();
-        report.bytes = channel.bytes_written();
+        report.bytes = attempt.bytes_written();
         for (const RoundReport& round : report.rounds) {
             report.zero_pages += round.zero_pages;
             report.data_pages += round.pages - round.zero_pages;
@@ -59,6 +59,7 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
         return outcome;
     }
 
+    attempt.halt_links();
     Error reason = std::move(outcome).error();
     const auto tell_observer = [&] {
         attempt.report().total = total.total();

@@ -12,6 +12,8 @@
 #include "migration/progress.h"
 #include "migration/report.h"
 
+#include <functional>
+
 namespace godwit::migration {
 
 struct Connector;
@@ -22,6 +24,9 @@ struct SourceOptions {
     const LiveParameters* parameters = nullptr;
     PolicyOptions policy;
     Observer* observer = nullptr; // may be null
+    // Makes a further connection to the destination; called on the migration's thread. Empty: there is but
+    // one.
+    std::function<Result<std::unique_ptr<Channel>>(const Cancel*)> connect;
     // Without any progress of the peer, in every phase.
     std::chrono::milliseconds timeout = kDefaultTimeout;
     // After a failure the destination may need a moment to let go of disks.

@@ -10,6 +10,31 @@ namespace godwit::migration {
 
 using namespace std::chrono_literals;
 
+Status SourceAttempt::open_links(const MigrationId& id, std::uint32_t connections, std::uint64_t agreed) {
+    verifies_ = (agreed & kCanVerify) != 0;
+    TransferOptions options;
+    if ((agreed & (kCanZstd | kCanLz4)) != 0)
+        options.compression = parameters().compression;
+    options.max_bandwidth = [this] { return parameters().max_bandwidth; };
+    const Cancel* const cancel = session_.channel().cancel();
+    links_ = TRY(OutgoingLinks::create(port_.memory(), session_, progress_, cancel, std::move(options)));
+    while (links_->connections() < connections) {
+        auto channel =
+            TRY_IN(options_.connect(cancel), fmt::format("connection {}", links_->connections() + 1));
+        TRY(links_->attach(std::move(channel), id));
+    }
+    return {};
+}
+
+void SourceAttempt::halt_links() {
+    if (links_ != nullptr)
+        links_->halt();
+}
+
+std::uint64_t SourceAttempt::bytes_written() {
+    return session_.channel().bytes_written() + (links_ != nullptr ? links_->bytes_written() : 0);
+}
+
 Status SourceAttempt::start_dirty_log() {
     logging_ = true; // also when it fails half-way
     return port_.start_dirty_log();

@@ -6,6 +6,7 @@
 
 #include "migration/protocol/ownership.h"
 #include "migration/protocol/session.h"
+#include "migration/ram/outgoing_links.h"
 #include "migration/source.h"
 
 #include <string>
@@ -32,6 +33,14 @@ class SourceAttempt {
     }
     Progress& progress() { return progress_; }
     Report& report() { return report_; }
+
+    // Makes the connections besides the first one. `agreed` are capabilities.
+    Status open_links(const MigrationId& id, std::uint32_t connections, std::uint64_t agreed);
+    bool verifies() const { return verifies_; }
+    OutgoingLinks& links() { return *links_; }
+    // Stops the transfer of RAM; the connections stay until the destination was told why.
+    void halt_links();
+    std::uint64_t bytes_written();
 
     Status start_dirty_log();
     // Slows the guest by so many percent from now on, until the attempt is over.
@@ -63,6 +72,8 @@ class SourceAttempt {
     const SourceOptions& options_;
     Progress& progress_;
     Report report_;
+    std::unique_ptr<OutgoingLinks> links_;
+    bool verifies_ = false;
     RunState state_before_ = RunState::Paused;
     std::uint32_t throttle_ = 0;
     bool logging_ = false;

@@ -2,6 +2,7 @@
 //
 // The phases in which the guest is paused: last round, device state, COMMIT and what comes after it.
 #include "migration/doubt.h"
+#include "migration/ram/ram_digest.h"
 #include "migration/source_phases.h"
 #include "migration/wire/save_load.h"
 
@@ -19,22 +20,35 @@ constexpr std::chrono::milliseconds kRunningLimit = 3s;
 Status Paused::final_round() {
     Stopwatch round;
     SourceSession& session = attempt.session();
-    const std::uint64_t before = session.channel().bytes_written();
     const auto number = static_cast<std::uint32_t>(attempt.report().rounds.size() + 1);
     TRY(session.send(Message::FinalRound, encode(Round{number, pending.count()})));
-    const RoundCount count = TRY(sender.send(pending));
+    const RoundCount count = TRY(attempt.links().send_round(pending, number, RoundKind::Final));
     TRY(session.send(Message::RoundEnd, encode(Round{number, count.pages()})));
     RoundReport& report = attempt.report().final_round;
     report.number = number;
     report.pages = count.pages();
     report.zero_pages = count.zero_pages;
-    report.bytes = session.channel().bytes_written() - before;
+    report.bytes = count.bytes;
     report.duration = round.total();
+    return {};
+}
+
+Status Paused::verify() {
+    Stopwatch watch;
+    SourceSession& session = attempt.session();
+    const auto digests = TRY(digest_ram(attempt.port().memory(), session.channel().cancel()));
+    for (std::size_t first = 0; first < digests.size(); first += kDigestsPerFrame) {
+        const auto count = std::min<std::size_t>(kDigestsPerFrame, digests.size() - first);
+        TRY(session.send(Message::Verify, encode_verify(first, std::span{digests}.subspan(first, count))));
+    }
+    attempt.report().verify = watch.total();
     return {};
 }
 
 Result<Prepared> Paused::hand_over_state() && {
     TRY(final_round());
+    if (attempt.verifies())
+        TRY_IN(verify(), "verify RAM");
     Stopwatch watch;
     Report& report = attempt.report();
     OrderTrace trace;

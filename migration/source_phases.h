@@ -5,7 +5,6 @@
 #pragma once
 
 #include "migration/query.h"
-#include "migration/ram/sender.h"
 #include "migration/source_attempt.h"
 #include "migration/stopwatch.h"
 
@@ -33,10 +32,11 @@ struct Paused {
     SourceAttempt& attempt;
     MigrationId id;
     PageBitmap pending;
-    RamSender sender;
     Stopwatch downtime;
 
     Status final_round();
+    // Sends checksums of all of RAM; the destination compares.
+    Status verify();
     Result<Prepared> hand_over_state() &&;
 };
 
@@ -44,11 +44,10 @@ struct Precopy {
     SourceAttempt& attempt;
     MigrationId id;
     PageBitmap pending;
-    RamSender sender;
     Policy policy;
 
     // True when the guest should be paused now.
-    Result<bool> decide(const RoundCount& count, std::uint64_t bytes, Duration duration, Stopwatch& dirty);
+    Result<bool> decide(const RoundCount& count, Duration duration, Stopwatch& dirty);
     Status rounds();
     Result<Paused> pause() &&;
 };

@@ -22,10 +22,29 @@ Result<MigrationId> new_id() {
 
 } // namespace
 
+namespace {
+
+std::uint64_t capabilities_of(const Parameters& wanted) {
+    std::uint64_t capabilities = wanted.verify ? kCanVerify : 0;
+    if (wanted.compression == Compression::Zstd)
+        capabilities |= kCanZstd;
+    if (wanted.compression == Compression::Lz4)
+        capabilities |= kCanLz4;
+    return capabilities;
+}
+
+} // namespace
+
 Result<Precopy> greet(SourceAttempt& attempt) {
     Stopwatch setup;
     MachinePort& port = attempt.port();
-    const Hello hello{kProtocolVersion, 0, TRY(new_id()), Purpose::Move, port.describe()};
+    const Parameters wanted = attempt.parameters();
+    const Hello hello{kProtocolVersion,
+                      capabilities_of(wanted),
+                      TRY(new_id()),
+                      Purpose::Move,
+                      port.describe(),
+                      attempt.options().connect ? wanted.connections : 1};
     TRY(attempt.session().send(Message::Hello, encode(hello)));
     const Bytes reply = TRY(attempt.session().expect(Message::HelloReply));
     const Hello theirs = TRY(decode_hello(reply));
@@ -33,23 +52,29 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     const auto names = [&](std::uint16_t device, unsigned bit) { return port.feature_name(device, bit); };
     if (const auto found = compare_machines(hello.machine, theirs.machine, names); !found.empty())
         return as_error(found);
+    if (theirs.connections > hello.connections)
+        return error(ErrorCode::Protocol, "the destination wants {} connections, {} were offered",
+                     theirs.connections, hello.connections);
+    const std::uint64_t refused = hello.capabilities & ~theirs.capabilities;
+    if ((refused & kCanVerify) != 0)
+        return error(ErrorCode::Incompatible, "the destination cannot verify RAM");
+    if (refused != 0)
+        log::warning("the destination does not know this compression; pages go as they are");
+    TRY(attempt.open_links(hello.id, theirs.connections, hello.capabilities & theirs.capabilities));
     TRY_IN(attempt.start_dirty_log(), "start the dirty log");
     attempt.report().setup = setup.total();
     attempt.progress().set_status(MigrationStatus::Active);
 
     PageBitmap pending{port.memory().page_count()};
     pending.set_all();
-    return Precopy{attempt, hello.id, std::move(pending),
-                   RamSender{port.memory(), attempt.session(), attempt.progress()},
-                   Policy{attempt.options().policy}};
+    return Precopy{attempt, hello.id, std::move(pending), Policy{attempt.options().policy}};
 }
 
 Status Precopy::rounds() {
     Stopwatch dirty; // since the pages last counted as clean
     for (std::uint32_t number = 1;; ++number) {
         Stopwatch round;
-        const std::uint64_t before = attempt.session().channel().bytes_written();
-        const RoundCount count = TRY(sender.send(pending));
+        const RoundCount count = TRY(attempt.links().send_round(pending, number, RoundKind::Live));
         TRY(attempt.session().send(Message::RoundEnd, encode(Round{number, count.pages()})));
         // Waiting until all of it is in place keeps the last round from queueing behind this one, and makes
         // the measured rate the true one.
@@ -58,27 +83,25 @@ Status Precopy::rounds() {
         if (acknowledged != Round{number, count.pages()})
             return error(ErrorCode::Protocol, "round {} of {} pages was acknowledged as {} of {}", number,
                          count.pages(), acknowledged.number, acknowledged.pages);
-        const std::uint64_t bytes = attempt.session().channel().bytes_written() - before;
-        if (TRY(decide(count, bytes, round.total(), dirty)))
+        if (TRY(decide(count, round.total(), dirty)))
             return {};
     }
 }
 
-Result<bool> Precopy::decide(const RoundCount& count, std::uint64_t bytes, Duration duration,
-                             Stopwatch& dirty) {
+Result<bool> Precopy::decide(const RoundCount& count, Duration duration, Stopwatch& dirty) {
     pending.clear_all();
     TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
     pending.drop_excess();
     const std::uint64_t dirty_pages = pending.count();
     const Parameters wanted = attempt.parameters();
     const Decision decision = policy.after_round(
-        {bytes, duration, dirty_pages, dirty.lap(), attempt.session().channel().round_trip()}, wanted);
+        {count.bytes, duration, dirty_pages, dirty.lap(), attempt.session().channel().round_trip()}, wanted);
 
     RoundReport report;
     report.number = static_cast<std::uint32_t>(attempt.report().rounds.size() + 1);
     report.pages = count.pages();
     report.zero_pages = count.zero_pages;
-    report.bytes = bytes;
+    report.bytes = count.bytes;
     report.duration = duration;
     report.bytes_per_second = decision.bytes_per_second;
     report.dirty_pages = dirty_pages;
@@ -123,7 +146,7 @@ Result<Paused> Precopy::pause() && {
     attempt.report().state = attempt.state_before();
     TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
     pending.drop_excess();
-    return Paused{attempt, id, std::move(pending), std::move(sender), downtime};
+    return Paused{attempt, id, std::move(pending), downtime};
 }
 
 } // namespace godwit::migration

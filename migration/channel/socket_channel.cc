@@ -95,9 +95,12 @@ Result<bool> wait_ready(const Fd& fd, short events, std::chrono::milliseconds ti
         if (cancel != nullptr && cancel->requested())
             return cancel->error();
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-        pollfd waited[] = {{fd.get(), events, 0}, {cancel != nullptr ? cancel->fd() : -1, POLLIN, 0}};
+        const Cancel* const parent = cancel != nullptr ? cancel->parent() : nullptr;
+        pollfd waited[] = {{fd.get(), events, 0},
+                           {cancel != nullptr ? cancel->fd() : -1, POLLIN, 0},
+                           {parent != nullptr ? parent->fd() : -1, POLLIN, 0}};
         const auto bounded = std::clamp<std::chrono::milliseconds::rep>(left.count(), 0, 60'000);
-        const int ready = ::poll(waited, 2, static_cast<int>(bounded));
+        const int ready = ::poll(waited, std::size(waited), static_cast<int>(bounded));
         if (ready < 0 && errno != EINTR)
             return system_error(errno, "poll");
         if (ready > 0 && waited[0].revents != 0)

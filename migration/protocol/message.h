@@ -39,10 +39,14 @@ enum class Message : std::uint16_t {
     Query = 15,       // S, on a connection of its own: who has the guest of this migration?
     Unknown = 16,     // D: this receiver never heard of it
     CheckReport = 17, // D: the answer to a HELLO that only asks: what does not fit, perhaps nothing
+    Attach = 18,      // S, first on a further connection: which migration it belongs to
+    RamPacked = 19,   // S: as RAM, with the pages compressed as one block
+    Verify = 20,      // S: checksums of all of RAM while the guest is paused
 };
 
 inline constexpr std::uint32_t kPagesPerFrame = 256;
 inline constexpr std::uint32_t kRangesPerFrame = 4096;
+inline constexpr std::uint32_t kDigestsPerFrame = 16384;
 
 struct MessageTraits {
     Message type;
@@ -70,6 +74,9 @@ inline constexpr std::array kMessages{
     MessageTraits{Message::Query, "QUERY", 64, 0},
     MessageTraits{Message::Unknown, "UNKNOWN", 64, 0},
     MessageTraits{Message::CheckReport, "CHECK_REPORT", 1 << 20, 0},
+    MessageTraits{Message::Attach, "ATTACH", 64, 0},
+    MessageTraits{Message::RamPacked, "RAM_PACKED", kPagesPerFrame * 16 + 4, kPagesPerFrame * 4096},
+    MessageTraits{Message::Verify, "VERIFY", kDigestsPerFrame * 4 + 12, 0},
 };
 
 constexpr const MessageTraits* traits_of(Message type) {

@@ -79,6 +79,7 @@ Bytes encode(const Hello& hello) {
     out.le(hello.capabilities);
     out.append(hello.id);
     out.le(static_cast<std::uint8_t>(hello.purpose));
+    out.le(hello.connections);
     out.append(encode(hello.machine));
     return out.take();
 }
@@ -96,6 +97,10 @@ Result<Hello> decode_hello(std::span<const std::byte> body) {
     if (purpose > static_cast<std::uint8_t>(Purpose::Check))
         return error(ErrorCode::Protocol, "purpose {}", purpose);
     hello.purpose = Purpose{purpose};
+    hello.connections = TRY(in.le<std::uint32_t>());
+    if (hello.connections == 0 || hello.connections > kMaxConnections)
+        return error(ErrorCode::Protocol, "{} connections, 1 to {} can be", hello.connections,
+                     kMaxConnections);
     const auto machine = TRY(in.take(in.remaining()));
     hello.machine = TRY(decode_description(machine));
     return hello;
@@ -134,20 +139,40 @@ Bytes encode_ram(std::span<const PageRun> runs, std::span<const std::uint32_t> p
     return out.take();
 }
 
-Result<RamBody> decode_ram(std::span<const std::byte> body, std::uint32_t data_length,
-                           std::uint64_t ram_size) {
+namespace {
+
+Result<RamBody> decode_pages(std::span<const std::byte> body, std::uint64_t ram_size) {
     ByteReader in{body};
     RamBody ram;
     ram.runs = TRY(get_runs(in, kPagesPerFrame, ram_size));
     std::uint64_t pages = 0;
     for (const PageRun& run : ram.runs)
         pages += run.pages;
-    // The frame's data is bounded by kPagesPerFrame pages.
-    if (pages * kPageSize != data_length)
-        return error(ErrorCode::Protocol, "runs of {} pages with {} bytes of data", pages, data_length);
+    if (pages > kPagesPerFrame)
+        return error(ErrorCode::Protocol, "a frame of {} pages, at most {} can be", pages, kPagesPerFrame);
     for (std::uint64_t i = 0; i < pages; ++i)
         ram.page_crcs.push_back(TRY(in.le<std::uint32_t>()));
     TRY(at_end(in));
+    return ram;
+}
+
+} // namespace
+
+Result<RamBody> decode_ram(std::span<const std::byte> body, std::uint32_t data_length,
+                           std::uint64_t ram_size) {
+    RamBody ram = TRY(decode_pages(body, ram_size));
+    if (ram.page_crcs.size() * kPageSize != data_length)
+        return error(ErrorCode::Protocol, "runs of {} pages with {} bytes of data", ram.page_crcs.size(),
+                     data_length);
+    return ram;
+}
+
+Result<RamBody> decode_packed(std::span<const std::byte> body, std::uint32_t data_length,
+                              std::uint64_t ram_size) {
+    RamBody ram = TRY(decode_pages(body, ram_size));
+    if (data_length == 0 || data_length >= ram.page_crcs.size() * kPageSize)
+        return error(ErrorCode::Protocol, "{} pages compressed to {} bytes", ram.page_crcs.size(),
+                     data_length);
     return ram;
 }
 
@@ -178,6 +203,44 @@ Result<Round> decode_round(std::span<const std::byte> body) {
     round.pages = TRY(in.le<std::uint64_t>());
     TRY(at_end(in));
     return round;
+}
+
+Bytes encode_verify(std::uint64_t first, std::span<const std::uint32_t> digests) {
+    ByteWriter out;
+    out.le(first);
+    out.le(static_cast<std::uint32_t>(digests.size()));
+    for (const std::uint32_t digest : digests)
+        out.le(digest);
+    return out.take();
+}
+
+Result<Verify> decode_verify(std::span<const std::byte> body) {
+    ByteReader in{body};
+    Verify verify;
+    verify.first = TRY(in.le<std::uint64_t>());
+    const auto count = TRY(in.le<std::uint32_t>());
+    if (count == 0 || count > kDigestsPerFrame)
+        return error(ErrorCode::Protocol, "{} checksums, 1 to {} can be", count, kDigestsPerFrame);
+    for (std::uint32_t i = 0; i < count; ++i)
+        verify.digests.push_back(TRY(in.le<std::uint32_t>()));
+    TRY(at_end(in));
+    return verify;
+}
+
+Bytes encode(const Attach& attach) {
+    ByteWriter out;
+    out.append(attach.id);
+    out.le(attach.index);
+    return out.take();
+}
+
+Result<Attach> decode_attach(std::span<const std::byte> body) {
+    ByteReader in{body};
+    Attach attach;
+    TRY(get_id(in, attach.id));
+    attach.index = TRY(in.le<std::uint32_t>());
+    TRY(at_end(in));
+    return attach;
 }
 
 Bytes encode(const StateBody& state) {

@@ -4,6 +4,7 @@
 // Pure functions.
 #pragma once
 
+#include "migration/parameters.h"
 #include "migration/preflight/description.h"
 #include "migration/run_state.h"
 #include "vmm/base/address.h"
@@ -31,13 +32,21 @@ enum class Purpose : std::uint8_t {
     Check, // the destination answers with CHECK_REPORT, and nothing moves
 };
 
+// Bits of Hello::capabilities. A destination leaves those out that it does not know.
+inline constexpr std::uint64_t kCanVerify = 1;
+inline constexpr std::uint64_t kCanZstd = 2;
+inline constexpr std::uint64_t kCanLz4 = 4;
+inline constexpr std::uint64_t kCapabilities = kCanVerify | kCanZstd | kCanLz4;
+
 // HELLO and its reply. The first twelve bytes stay the same in every version of the protocol.
 struct Hello {
     std::uint32_t version = 0;
-    std::uint64_t capabilities = 0; // none is defined yet; a peer's unknown ones are not used
+    std::uint64_t capabilities = 0; // wanted; in the reply, those of them that may be used
     MigrationId id{};               // random, of this attempt
     Purpose purpose = Purpose::Move;
     MachineDescription machine;
+    // This one included. The reply has how many there may be: no more than were asked for.
+    std::uint32_t connections = 1;
 };
 Bytes encode(const Hello& hello);
 // Incompatible when the peer speaks another version.
@@ -65,6 +74,9 @@ struct RamBody {
 // Runs are aligned, not empty and inside of `ram_size`; their pages are as many as the data has.
 Result<RamBody> decode_ram(std::span<const std::byte> body, std::uint32_t data_length,
                            std::uint64_t ram_size);
+// RAM_PACKED: the same body; the data is one block, smaller than the pages.
+Result<RamBody> decode_packed(std::span<const std::byte> body, std::uint32_t data_length,
+                              std::uint64_t ram_size);
 Bytes encode_zero(std::span<const PageRun> runs);
 Result<std::vector<PageRun>> decode_zero(std::span<const std::byte> body, std::uint64_t ram_size);
 
@@ -76,6 +88,22 @@ struct Round {
 };
 Bytes encode(const Round& round);
 Result<Round> decode_round(std::span<const std::byte> body);
+
+// VERIFY: checksums of pieces of RAM, the first of which is piece `first`.
+struct Verify {
+    std::uint64_t first = 0;
+    std::vector<std::uint32_t> digests;
+};
+Bytes encode_verify(std::uint64_t first, std::span<const std::uint32_t> digests);
+Result<Verify> decode_verify(std::span<const std::byte> body);
+
+// The first word on a further connection.
+struct Attach {
+    MigrationId id{};
+    std::uint32_t index = 0; // 1 up to one less than the connections that HELLO announced
+};
+Bytes encode(const Attach& attach);
+Result<Attach> decode_attach(std::span<const std::byte> body);
 
 struct StateBody {
     std::vector<std::string> trace; // how the source saved it

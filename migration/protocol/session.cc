@@ -20,8 +20,10 @@ constexpr auto kReasonWait = 20ms;
 constexpr auto kFarewell = 1s;
 
 template <class State>
-constexpr std::string_view kPeerName =
-    std::is_same_v<State, SourceState> || std::is_same_v<State, AskerState> ? "destination" : "source";
+constexpr bool kIsSource = std::is_same_v<State, SourceState> || std::is_same_v<State, AskerState> ||
+                           std::is_same_v<State, LinkSourceState>;
+template <class State>
+constexpr std::string_view kPeerName = kIsSource<State> ? "destination" : "source";
 
 iovec part_of(std::span<const std::byte> bytes) {
     return {const_cast<std::byte*>(bytes.data()), bytes.size()};
@@ -181,5 +183,7 @@ template class Session<SourceState>;
 template class Session<DestinationState>;
 template class Session<AskerState>;
 template class Session<AnswererState>;
+template class Session<LinkSourceState>;
+template class Session<LinkDestinationState>;
 
 } // namespace godwit::migration

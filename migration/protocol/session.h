@@ -6,6 +6,7 @@
 
 #include "migration/channel/channel.h"
 #include "migration/preflight/difference.h"
+#include "migration/protocol/link_transitions.h"
 #include "migration/protocol/payloads.h"
 #include "migration/protocol/transitions.h"
 
@@ -20,6 +21,19 @@ struct Frame {
     Bytes body;
     // Bytes of page data that follow in the channel; receive_data() takes them.
     std::uint32_t data_length = 0;
+
+    std::uint64_t wire_size() const { return kHeaderBytes + body.size() + data_length; }
+};
+
+// What the transfer of RAM needs of a conversation, whichever side or connection it is.
+class FrameStream {
+  public:
+    virtual ~FrameStream() = default;
+    virtual Status send(Message type, std::span<const std::byte> body = {},
+                        std::span<const iovec> data = {}) = 0;
+    virtual Status receive_data(std::span<const iovec> parts) = 0;
+    virtual Status check_peer() = 0;
+    virtual Channel& channel() = 0;
 };
 
 // Frames without the tables: what both sides share.
@@ -44,8 +58,15 @@ class FrameLink {
     std::vector<iovec> parts_;
 };
 
+// A connection of which the first frame was read.
+struct Connection {
+    std::unique_ptr<Channel> channel;
+    FrameLink link; // over *channel
+    Frame first;
+};
+
 template <class State>
-class Session {
+class Session final : public FrameStream {
   public:
     explicit Session(Channel& channel) : link_(channel) {}
     // Goes on with a connection of which somebody has read the first frame, to see what it is about.
@@ -53,17 +74,18 @@ class Session {
     Session(FrameLink link, Frame first) : link_(std::move(link)), first_(std::move(first)) {}
 
     State state() const { return state_; }
-    Channel& channel() { return link_.channel(); }
+    Channel& channel() override { return link_.channel(); }
 
     // On an error that the peer has explained meanwhile, its explanation is what comes back.
-    Status send(Message type, std::span<const std::byte> body = {}, std::span<const iovec> data = {});
+    Status send(Message type, std::span<const std::byte> body = {},
+                std::span<const iovec> data = {}) override;
     // The next message, which the table must allow here.
     Result<Frame> receive();
     // The next message, which must be `wanted`.
     Result<Bytes> expect(Message wanted);
-    Status receive_data(std::span<const iovec> parts) { return link_.receive_data(parts); }
+    Status receive_data(std::span<const iovec> parts) override { return link_.receive_data(parts); }
     // While sending for long: an error if the peer has given up meanwhile. Does not wait.
-    Status check_peer();
+    Status check_peer() override;
 
     // Tells the peer why we give up; when it cannot be told within `limit`, it sees a closed connection.
     void tell(const Error& reason, std::chrono::milliseconds limit, Message as = Message::Error);
@@ -98,5 +120,11 @@ using SourceSession = Session<SourceState>;
 using DestinationSession = Session<DestinationState>;
 using AskerSession = Session<AskerState>;
 using AnswererSession = Session<AnswererState>;
+
+// Of a further connection, which carries RAM only.
+extern template class Session<LinkSourceState>;
+extern template class Session<LinkDestinationState>;
+using LinkSourceSession = Session<LinkSourceState>;
+using LinkDestinationSession = Session<LinkDestinationState>;
 
 } // namespace godwit::migration

@@ -35,14 +35,14 @@ struct Sides {
     // Sends the pages and receives until they are all there.
     RoundCount move(const PageBitmap& pages) {
         RoundCount count;
-        std::jthread sending{[&] { count = std::move(sender.send(pages)).value(); }};
+        RoundWork work{pages};
+        ram.begin_round();
+        std::jthread sending{[&] { count = std::move(sender.send(work)).value(); }};
         for (std::uint64_t left = pages.count(); left != 0;) {
-            const std::uint64_t before = receiver.data_pages() + receiver.zero_pages();
+            const std::uint64_t before = receiver.pages();
             const Frame frame = std::move(destination.receive()).value();
-            REQUIRE((frame.type == Message::Ram ? receiver.data(frame, RamReceiver::Guest::Runs)
-                                                : receiver.zero(frame.body))
-                        .ok());
-            left -= receiver.data_pages() + receiver.zero_pages() - before;
+            REQUIRE(receiver.take(frame, IncomingRam::Guest::Runs).ok());
+            left -= receiver.pages() - before;
         }
         sending.join();
         return count;
@@ -55,7 +55,8 @@ struct Sides {
     std::unique_ptr<GuestMemory> from = make_memory();
     std::unique_ptr<GuestMemory> to = make_memory();
     RamSender sender{*from, source, progress};
-    RamReceiver receiver{*to, destination, progress};
+    IncomingRam ram{*to, progress};
+    RamReceiver receiver{ram, destination};
 };
 
 void fill(GuestMemory& memory, std::uint64_t page, std::uint8_t value) {
@@ -122,7 +123,7 @@ TEST_CASE("pages arrive, whatever their pattern", "[ram]") {
     REQUIRE(count.data_pages == (kPages + step - 1) / step);
     REQUIRE(count.pages() == kPages);
     REQUIRE(equal(sides));
-    REQUIRE(sides.receiver.check_complete().ok());
+    REQUIRE(sides.ram.check_complete().ok());
     REQUIRE(sides.progress.snapshot().normal == 2 * count.data_pages); // both sides count into one here
 }
 
@@ -166,27 +167,30 @@ TEST_CASE("a suspect page is settled by a good copy or by zeros, and only by tho
         const PageRun run{RamOffset{page * kPageSize}, 1};
         const iovec data{sides.from->host(run.offset), kPageSize};
         REQUIRE(sides.source.send(Message::Ram, encode_ram({&run, 1}, {&crc, 1}), {&data, 1}).ok());
-        return sides.receiver.data(std::move(sides.destination.receive()).value(), RamReceiver::Guest::Runs);
+        sides.ram.begin_round();
+        return sides.receiver.take(std::move(sides.destination.receive()).value(), IncomingRam::Guest::Runs);
     };
     const auto crc = [&](std::uint64_t page) {
         return crc32c({sides.from->host(RamOffset{page * kPageSize}), kPageSize});
     };
     REQUIRE(send(9, crc(9) ^ 1).ok());
     REQUIRE(send(10 + other, crc(10 + other)).ok());
-    REQUIRE(sides.receiver.check_complete().error().text ==
+    REQUIRE(sides.ram.check_complete().error().text ==
             "1 pages were damaged on their way, the first at ram:0x9000");
     REQUIRE(send(9, crc(9) ^ 2).ok());
-    REQUIRE_FALSE(sides.receiver.check_complete().ok());
+    REQUIRE_FALSE(sides.ram.check_complete().ok());
     if (other == 0) {
         REQUIRE(send(9, crc(9)).ok());
     } else {
         const PageRun run{RamOffset{8 * kPageSize}, 3};
-        REQUIRE(sides.receiver.zero(encode_zero({&run, 1})).ok());
+        sides.ram.begin_round();
+        REQUIRE(
+            sides.receiver.take({Message::RamZero, encode_zero({&run, 1})}, IncomingRam::Guest::Runs).ok());
     }
-    REQUIRE(sides.receiver.check_complete().ok());
-    REQUIRE(sides.receiver.repaired_pages() == 1);
+    REQUIRE(sides.ram.check_complete().ok());
+    REQUIRE(sides.ram.counters().repaired_pages == 1);
     REQUIRE(send(9, crc(9) ^ 3).ok()); // and can become suspect again
-    REQUIRE_FALSE(sides.receiver.check_complete().ok());
+    REQUIRE_FALSE(sides.ram.check_complete().ok());
 }
 
 TEST_CASE("nothing that arrives counts as written by the machine", "[ram]") {

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Receives pages straight into guest memory. Every run is checked against RAM before a byte of it is read. A
-// page whose checksum does not hold while the source's guest runs is only *suspect*: the guest may have
-// written to it on its way, then it is dirty at the source and comes again. A page that is still suspect when
-// RAM is complete is damage. Nothing is marked dirty here: the machine does not run. One thread.
+// Receives the pages of one connection straight into guest memory. Every run is checked against RAM, and
+// claimed, before a byte of it is read. One thread per receiver.
 #pragma once
 
-#include "migration/progress.h"
 #include "migration/protocol/session.h"
-#include "migration/ram/page_bitmap.h"
-#include "vmm/memory/guest_memory.h"
+#include "migration/ram/codec.h"
+#include "migration/ram/incoming_ram.h"
 
 #include <vector>
 
@@ -17,37 +14,28 @@ namespace godwit::migration {
 
 class RamReceiver {
   public:
-    enum class Guest { Runs, Paused }; // at the source
+    // Both must outlive the receiver.
+    // Without a codec compressed frames are refused.
+    RamReceiver(IncomingRam& ram, FrameStream& stream, std::unique_ptr<Codec> codec = nullptr)
+        : ram_(ram), stream_(stream), codec_(std::move(codec)) {}
 
-    // All must outlive the receiver. Guest RAM reads zero.
-    RamReceiver(GuestMemory& memory, DestinationSession& session, Progress& progress)
-        : memory_(memory), session_(session), progress_(progress), touched_(memory.page_count()),
-          suspect_(memory.page_count()) {}
+    // A RAM, RAM_PACKED or RAM_ZERO frame that was received; page data is still in the stream.
+    Status take(const Frame& frame, IncomingRam::Guest guest);
 
-    // The data of a RAM frame that was received; reads the pages from the session.
-    Status data(const Frame& frame, Guest guest);
-    Status zero(std::span<const std::byte> body);
-    // When all of RAM should be there.
-    Status check_complete() const;
-
-    std::uint64_t data_pages() const { return data_pages_; }
-    std::uint64_t zero_pages() const { return zero_pages_; }
-    std::uint64_t repaired_pages() const { return repaired_; }
+    // Of this connection, since the start.
+    std::uint64_t pages() const { return pages_; }
 
   private:
-    Status clear_range(const PageRun& run);
-    void settle(std::uint64_t page);
-    void account(std::uint64_t data_pages, std::uint64_t zero_pages);
+    Status data(const Frame& frame, IncomingRam::Guest guest);
+    Status packed(const Frame& frame, IncomingRam::Guest guest);
+    Status zero(const Frame& frame);
 
-    GuestMemory& memory_;
-    DestinationSession& session_;
-    Progress& progress_;
-    PageBitmap touched_; // pages that were written here; the others are fresh and read zero
-    PageBitmap suspect_;
-    std::uint64_t suspects_ = 0;
-    std::uint64_t repaired_ = 0;
-    std::uint64_t data_pages_ = 0;
-    std::uint64_t zero_pages_ = 0;
+    IncomingRam& ram_;
+    FrameStream& stream_;
+    std::unique_ptr<Codec> codec_; // may be null
+    std::uint64_t pages_ = 0;
+    std::vector<std::byte> block_; // as it came, and the pages that it held
+    std::vector<std::byte> unpacked_;
     std::vector<iovec> parts_;
 };
 

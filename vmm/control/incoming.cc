@@ -76,6 +76,8 @@ void Incoming::open_door() {
     });
     reception_->route(migration::Message::Query,
                       [this](Connection connection) { answer_query(std::move(connection), ledger_); });
+    reception_->route(migration::Message::Attach,
+                      [this](Connection connection) { answer_attach(std::move(connection), attachments_); });
     reception_->start([this](const Error& why) { arrivals_.close(why); });
 }
 

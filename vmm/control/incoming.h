@@ -55,6 +55,7 @@ class Incoming {
           reception_(std::move(reception)) {
         options_.ledger = &ledger_;
         progress_.on_status(callbacks_.status);
+        options_.attachments = &attachments_;
     }
     void open_door();
     void thread_main();
@@ -65,6 +66,7 @@ class Incoming {
     Callbacks callbacks_;
     migration::Progress progress_;
     migration::Ledger ledger_;
+    migration::Attachments attachments_;
     migration::Arrivals arrivals_;
     std::mutex mutex_;
     bool ending_ = false;                       // under mutex_

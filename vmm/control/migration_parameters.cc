@@ -57,6 +57,15 @@ constexpr MigrationParameter integer(std::string_view name, std::string_view uni
 }
 
 template <auto Member>
+constexpr MigrationParameter size(std::string_view name, std::int64_t least, std::int64_t most, Change change,
+                                  std::string_view meaning) {
+    MigrationParameter made = entry<Member>(name, ParameterType::Size, "bytes/s", change, meaning);
+    made.least = least;
+    made.most = most;
+    return made;
+}
+
+template <auto Member>
 constexpr MigrationParameter choice(std::string_view name, std::span<const std::string_view> words,
                                     Change change, std::string_view meaning) {
     MigrationParameter made = entry<Member>(name, ParameterType::Choice, "", change, meaning);
@@ -68,6 +77,11 @@ constexpr MigrationParameter text(std::string_view name, ParameterType type,
                                   std::string& (*member)(Parameters&), std::string_view meaning) {
     MigrationParameter made{name, name, type, "", meaning, false};
     made.text = member;
+    return made;
+}
+
+constexpr MigrationParameter as_option(std::string_view option, MigrationParameter made) {
+    made.option = option;
     return made;
 }
 
@@ -103,6 +117,17 @@ constexpr std::array kTable{
     text(
         "tls-hostname", ParameterType::Text, [](Parameters& p) -> std::string& { return p.tls.host; },
         "the name that the destination's certificate must have, when it is not that of the address"),
+    as_option("connections",
+              integer<&Parameters::connections>("multifd-channels", "", 1, migration::kMaxConnections,
+                                                Change::BeforeOnly, "over how many connections RAM goes")),
+    size<&Parameters::max_bandwidth>("max-bandwidth", 0, std::int64_t{1} << 40, Change::WhileRunning,
+                                     "bytes a second that all connections together send while the guest "
+                                     "runs; 0: as many as they can"),
+    as_option("compress",
+              choice<&Parameters::compression>("multifd-compression", migration::kCompressionNames,
+                                               Change::BeforeOnly, "how pages are compressed")),
+    entry<&Parameters::verify>("verify", ParameterType::Boolean, "", Change::BeforeOnly,
+                               "compare all of RAM on both sides while the guest is paused"),
 };
 
 std::string joined(std::span<const std::string_view> words, std::string_view last) {

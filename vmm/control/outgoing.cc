@@ -88,6 +88,7 @@ Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration
     options.timeout = live_.get().peer_timeout;
     options.connector = &connector;
     options.doubt = &doubt_;
+    options.connect = [&connector](const migration::Cancel* stop) { return connector.connect(stop); };
     return migration::migrate(port_, *channel, options, progress_, &cancel);
 }
 
