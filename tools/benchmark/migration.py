@@ -13,8 +13,6 @@ import vm
 from processes import longest_gap_ms
 from vmms import connect
 
-STATIC_MIB = 512
-WRITTEN_MIB = 256
 RAM = "1G"
 PATIENCE = 60.0
 
@@ -25,9 +23,12 @@ class Load:
     megabytes_per_second: int  # that the guest writes; 0: next to nothing
 
     def cmdline(self):
-        rate = f"{self.megabytes_per_second}M" if self.megabytes_per_second else "4K"
-        return (f"prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period=1000 mem.static={STATIC_MIB}M "
-                f"mem.static.verify=0 mem.size={WRITTEN_MIB}M mem.rate={rate}")
+        """768 MiB of random data in all, of which a writer has a third under its pen."""
+        if self.megabytes_per_second:
+            memory = f"mem.static=512M mem.size=256M mem.rate={self.megabytes_per_second}M"
+        else:
+            memory = "mem.static=768M mem.size=64K mem.rate=4K"
+        return f"prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period=1000 mem.static.verify=0 {memory}"
 
 
 IDLE = Load("idle", 0)
