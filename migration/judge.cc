@@ -15,7 +15,8 @@ Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello) {
     }
     const Hello theirs = TRY(decode_hello(hello));
     judgement.purpose = theirs.purpose;
-    judgement.reply = {kProtocolVersion, theirs.capabilities & kCapabilities, theirs.id, theirs.purpose,
+    judgement.reply = {kProtocolVersion, theirs.capabilities & kCapabilities,
+                       theirs.id,        theirs.purpose,
                        port.describe(),  theirs.connections};
     const auto names = [&](std::uint16_t device, unsigned bit) { return port.feature_name(device, bit); };
     judgement.differences = compare_machines(theirs.machine, judgement.reply.machine, names);

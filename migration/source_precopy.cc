@@ -39,12 +39,9 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     Stopwatch setup;
     MachinePort& port = attempt.port();
     const Parameters wanted = attempt.parameters();
-    const Hello hello{kProtocolVersion,
-                      capabilities_of(wanted),
-                      TRY(new_id()),
-                      Purpose::Move,
-                      port.describe(),
-                      attempt.options().connect ? wanted.connections : 1};
+    const Hello hello{kProtocolVersion, capabilities_of(wanted),
+                      TRY(new_id()),    Purpose::Move,
+                      port.describe(),  attempt.options().connect ? wanted.connections : 1};
     TRY(attempt.session().send(Message::Hello, encode(hello)));
     const Bytes reply = TRY(attempt.session().expect(Message::HelloReply));
     const Hello theirs = TRY(decode_hello(reply));
