@@ -63,7 +63,10 @@ class ChannelSubsystem final : private BusDevice, private SubchannelHost {
 
       private:
         Result<CssState> capture() override { return owner_.capture(); }
-        Status check(const CssState& state) override { return owner_.check(state); }
+        Status check(const CssState& state) override {
+            TRY_IN(owner_.check(state), Schema<CssState>::name);
+            return {};
+        }
         Status apply(const CssState& state) override {
             owner_.apply(state);
             return {};
