@@ -30,6 +30,7 @@ struct Fixture {
         const bool is = (response.scsw.dstat & kUnitCheck) != 0;
         if (is) {
             REQUIRE(guest.run({{kCommandSense, 0, 32, Guest::kData}}).scsw.cstat == 0);
+            guest.test();
             REQUIRE(guest.data(1)[0] == std::byte{kSenseCommandReject});
         }
         return is;
