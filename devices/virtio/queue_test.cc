@@ -113,7 +113,7 @@ TEST_CASE("what was popped last can be put back") {
     CHECK(f.chain.head == second);
 }
 
-TEST_CASE("writes to the used ring are in the dirty map") {
+TEST_CASE("writes to the used ring are in the dirty map (class of DMA that a migration does not see)") {
     Fixture f;
     f.memory->dirty().start();
     const auto head = f.driver.chain().writable(kBuffer, 8).offer();
@@ -320,6 +320,30 @@ TEST_CASE("interrupts without EVENT_IDX follow the flag") {
     CHECK(must(f.queue->interrupt_wanted()));
     f.driver.set_avail_flags(VIRTQ_AVAIL_F_NO_INTERRUPT);
     CHECK_FALSE(must(f.queue->interrupt_wanted()));
+}
+
+TEST_CASE("the length of a chain is bounded while the dirty map is on as well (CVE-2019-14835)") {
+    // The log of writes must not be longer than what it is kept in: it is a map of RAM, and a chain has no
+    // more parts than the table that it is in.
+    Fixture f;
+    f.memory->dirty().start();
+    SECTION("more descriptors than the queue has") {
+        f.driver.set_desc(0, {kBuffer.value, 1, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, 1});
+        f.driver.set_desc(1, {kBuffer.value, 1, VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_NEXT, 0});
+        f.driver.offer(0);
+        CHECK_THAT(f.pop_error(), Contains("a loop"));
+    }
+    SECTION("an indirect table with more descriptors than a queue can have") {
+        auto chain = f.driver.chain();
+        for (int i = 0; i < 1025; ++i)
+            chain.writable(kBuffer, 1);
+        chain.offer_indirect(kTable);
+        CHECK_FALSE(f.pop_error().empty());
+    }
+    SECTION("a length of 4 GiB, or one that wraps") {
+        f.driver.chain().writable(kBuffer, 0xffffffff).offer();
+        CHECK_THAT(f.pop_error(), Contains("not guest RAM"));
+    }
 }
 
 TEST_CASE("interrupts with EVENT_IDX") {
