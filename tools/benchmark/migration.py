@@ -53,7 +53,7 @@ def measure(vmm, folder, load):
         cpu_source, cpu_destination = source.cpu_seconds(), destination.cpu_seconds()
         began = time.monotonic()
         control.execute("migrate", uri=address)
-        outcome = follow(control, began)
+        outcome = follow(control, began, source)
         took = time.monotonic() - began
         if isinstance(outcome, str):
             return {"failed": outcome}
@@ -78,10 +78,11 @@ def measure(vmm, folder, load):
             destination.kill()
 
 
-def follow(control, began):
+def follow(control, began, source):
     """Bytes that were moved, or why it failed."""
     moved = 0
     while True:
+        source.peak_mib()
         try:
             for event in control.events:
                 if event["event"] == "MIGRATION" and event["data"]["status"] == "completed":

@@ -18,6 +18,7 @@ class Recorder:
         self.news = threading.Condition()
         self.errors = []
         self._used = None
+        self._peak = 0.0
         threading.Thread(target=self._read, daemon=True).start()
         threading.Thread(target=self._drain, daemon=True).start()
 
@@ -71,12 +72,15 @@ class Recorder:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mib(self):
-        """The most memory that was resident at once, guest RAM included."""
+        """The most memory that was resident at once, guest RAM included, as of the last call while it lived.
+
+        What wait4(2) tells afterwards counts this program's own memory too: that of the moment of fork(2).
+        """
         if not self._gone():
             found = re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{self.child.pid}/status").read_text())
             if found:
-                return int(found[1]) / 1024
-        return self._used.ru_maxrss / 1024 if self._gone() else 0.0
+                self._peak = int(found[1]) / 1024
+        return self._peak
 
     def wait_end(self, patience=30):
         deadline = time.monotonic() + patience
