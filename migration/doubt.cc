@@ -20,6 +20,8 @@ constexpr auto kAnswerLimit = 8s;
 constexpr auto kOperatorReclaimLimit = 1s;
 // How often disks are tried that somebody else still has.
 constexpr auto kDiskPace = 200ms;
+// How often a destination is asked to let go of them.
+constexpr auto kFencePace = 5s;
 
 constexpr std::string_view kWayOut =
     "find out whether it runs at the destination: if it does, `godwit resolve --discard` ends this process; "
@@ -148,7 +150,7 @@ Doubt::End Doubt::resolve(SourceAttempt& attempt, const Connector& connector, co
         }
         if (attempt.custody() == Custody::Here) {
             answer("the destination does not have the guest and never will; it goes on here");
-            return {Custody::Here, {}, std::move(reply.why).in("the destination")};
+            return {Custody::Here, {}, std::move(reply.why)};
         }
         Error doubt =
             error(ErrorCode::InDoubt,
@@ -189,7 +191,14 @@ bool Doubt::resumed(SourceAttempt& attempt) {
     return true;
 }
 
-Doubt::End Doubt::wait_for_disks(SourceAttempt& attempt, const Error& cause) {
+void Doubt::fence(SourceAttempt& attempt, const Connector& connector) {
+    const Reply reply = ask_once(connector, attempt.id());
+    if (reply.says != CustodyStep::Relinquish)
+        log::warning("the destination may still hold the disks; asked, it did not let go: {}",
+                     reply.why.text);
+}
+
+Doubt::End Doubt::wait_for_disks(SourceAttempt& attempt, const Connector* connector, const Error& cause) {
     const Presence presence{*this};
     const Error doubt{
         ErrorCode::InDoubt,
@@ -199,7 +208,11 @@ Doubt::End Doubt::wait_for_disks(SourceAttempt& attempt, const Error& cause) {
     attempt.progress().set_status(MigrationStatus::InDoubt);
     attempt.progress().update([&](ProgressSnapshot& now) { now.error = doubt; });
     call_(doubt);
-    for (;;) {
+    for (auto fence_at = Clock::now() + kFencePace;;) {
+        if (connector != nullptr && Clock::now() >= fence_at) {
+            fence(attempt, *connector);
+            fence_at = Clock::now() + kFencePace;
+        }
         const auto word = next_word(Clock::now() + kDiskPace);
         if (abandoned())
             return {Custody::InDoubt, {}, doubt};

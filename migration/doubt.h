@@ -58,9 +58,12 @@ class Doubt {
     // `cause`: why there is no RUNNING.
     End resolve(SourceAttempt& attempt, const Connector& connector, const MigrationId& id, const Error& cause,
                 const DoubtOptions& options);
+    // The guest is ours, and its destination may not have heard that the migration is over: it lets go of the
+    // disks when it is asked.
+    void fence(SourceAttempt& attempt, const Connector& connector);
     // The guest is ours and rolling back failed. Custody::Here when it was undone since, Gone when an
     // operator discarded it.
-    End wait_for_disks(SourceAttempt& attempt, const Error& cause);
+    End wait_for_disks(SourceAttempt& attempt, const Connector* connector, const Error& cause);
 
   private:
     using Clock = std::chrono::steady_clock;

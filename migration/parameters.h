@@ -34,6 +34,7 @@ struct Parameters {
     std::chrono::milliseconds downtime_limit{300};
     std::chrono::seconds peer_timeout = std::chrono::floor<std::chrono::seconds>(kDefaultTimeout);
     std::chrono::seconds doubt_timeout{30};
+    bool pause_before_switchover = false;
     OnStall on_stall = OnStall::Throttle;
     std::chrono::seconds timeout{0}; // of the whole migration; 0: none
     // Percent of the time for which the guest stands still: at first, more with each step, at most.

@@ -4,8 +4,9 @@
 namespace godwit::migration {
 
 std::string_view to_string(MigrationStatus status) {
-    static constexpr std::string_view kNames[] = {"none",      "setup",  "active",    "device",
-                                                  "completed", "failed", "cancelled", "in-doubt"};
+    static constexpr std::string_view kNames[] = {"none",           "setup",     "active",
+                                                  "pre-switchover", "device",    "completed",
+                                                  "failed",         "cancelled", "in-doubt"};
     return kNames[static_cast<std::size_t>(status)];
 }
 

@@ -21,9 +21,10 @@ namespace godwit::migration {
 // QEMU's MigrationStatus (qapi/migration.json), and one that QEMU does not know.
 enum class MigrationStatus {
     None,
-    Setup,  // connected, comparing the machines
-    Active, // RAM moves, the guest runs
-    Device, // the guest is paused: the last round, the device state
+    Setup,         // connected, comparing the machines
+    Active,        // RAM moves, the guest runs
+    PreSwitchover, // the guest is paused, and an operator has the word
+    Device,        // the guest is paused: the last round, the device state
     Completed,
     Failed,
     Cancelled,

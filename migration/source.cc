@@ -13,11 +13,18 @@ using namespace std::chrono_literals;
 // How long telling the peer why we give up may take. A guest that is paused waits for it.
 constexpr auto kTellLimit = 500ms;
 constexpr auto kTellLimitPaused = 30ms;
+// Who cancels waits too, and the peer may have been silent for long.
+constexpr auto kTellLimitCancelled = 20ms;
+constexpr auto kFarewellCancelled = 50ms;
+constexpr auto kFarewell = 1s;
+// A destination that was told lets go of the disks within this, and need not be asked.
+constexpr auto kReclaimFirst = 50ms;
 
 Result<Report> run(SourceAttempt& attempt) {
     Precopy precopy = TRY(greet(attempt));
     TRY(precopy.rounds());
     Paused paused = TRY(std::move(precopy).pause());
+    TRY(paused.await_switchover());
     Prepared prepared = TRY(std::move(paused).hand_over_state());
     Committed committed = TRY(std::move(prepared).commit());
     return std::move(committed).finish();
@@ -73,15 +80,21 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
         return reason;
     }
     // First the destination lets go of the disks, then the guest gets them back.
-    attempt.session().tell(reason, attempt.is_paused() ? kTellLimitPaused : kTellLimit);
+    const bool cancelled = reason.code == ErrorCode::Cancelled;
+    attempt.session().tell(reason, cancelled             ? kTellLimitCancelled
+                                   : attempt.is_paused() ? kTellLimitPaused
+                                                         : kTellLimit);
+    // One that does not hear us hears a question on another connection, if it hears anything.
+    if (options.doubt != nullptr && options.connector != nullptr && !attempt.reclaim(kReclaimFirst).ok())
+        options.doubt->fence(attempt, *options.connector);
     if (const auto undone = attempt.roll_back(); !undone.ok()) {
         reason.text += fmt::format("; the guest stays paused here: {}", undone.error().text);
-        attempt.session().farewell();
+        attempt.session().farewell(cancelled ? kFarewellCancelled : kFarewell);
         if (options.doubt != nullptr)
-            if (options.doubt->wait_for_disks(attempt, reason).custody == Custody::Gone)
+            if (options.doubt->wait_for_disks(attempt, options.connector, reason).custody == Custody::Gone)
                 port.handed_over();
     } else {
-        attempt.session().farewell();
+        attempt.session().farewell(cancelled ? kFarewellCancelled : kFarewell);
     }
     tell_observer();
     progress.finish(status_of(reason), reason);

@@ -18,6 +18,7 @@ namespace godwit::migration {
 
 struct Connector;
 class Doubt;
+class SwitchoverGate;
 
 struct SourceOptions {
     // What the operator asks; may change meanwhile. Null: what Parameters begins with.
@@ -34,6 +35,8 @@ struct SourceOptions {
     // How a source that does not know the outcome finds out. Null: it cannot, and migrate() ends in doubt.
     const Connector* connector = nullptr;
     Doubt* doubt = nullptr;
+    // Where it waits if Parameters::pause_before_switchover says so. Null: nowhere.
+    SwitchoverGate* gate = nullptr;
 };
 
 // On success the guest belongs to the destination and port.handed_over() was called. On an error the guest

@@ -52,6 +52,10 @@ class SourceAttempt {
     Status release_resources();
     RunState state_before() const { return state_before_; }
 
+    // Of this migration, once it has one.
+    const MigrationId& id() const { return id_; }
+    void set_id(const MigrationId& id) { id_ = id; }
+
     // Whose the guest is. While it is not ours, nothing is undone.
     Custody custody() const { return custody_; }
     void step(CustodyStep step);
@@ -80,6 +84,7 @@ class SourceAttempt {
     bool paused_ = false;
     bool released_ = false;
     bool tried_to_undo_ = false;
+    MigrationId id_{};
     Custody custody_ = Custody::Here;
 };
 

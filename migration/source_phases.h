@@ -34,6 +34,9 @@ struct Paused {
     PageBitmap pending;
     Stopwatch downtime;
 
+    // Until an operator lets it go on, if one wants to be asked.
+    Status await_switchover();
+    Status keep_alive();
     Status final_round();
     // Sends checksums of all of RAM; the destination compares.
     Status verify();

@@ -42,6 +42,7 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     const Hello hello{kProtocolVersion, capabilities_of(wanted),
                       TRY(new_id()),    Purpose::Move,
                       port.describe(),  attempt.options().connect ? wanted.connections : 1};
+    attempt.set_id(hello.id);
     TRY(attempt.session().send(Message::Hello, encode(hello)));
     const Bytes reply = TRY(attempt.session().expect(Message::HelloReply));
     const Hello theirs = TRY(decode_hello(reply));

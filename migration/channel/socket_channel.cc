@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/channel/socket_channel.h"
 
+#include "migration/channel/resolve.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -61,16 +63,9 @@ Result<Fd> connect_socket(int family, const sockaddr* address, socklen_t length,
 }
 
 Result<Fd> connect_tcp(const Address& address, std::chrono::milliseconds timeout, const Cancel* cancel) {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* found = nullptr;
-    const char* const host = address.host.empty() ? nullptr : address.host.c_str();
-    if (const int failure = ::getaddrinfo(host, std::to_string(address.port).c_str(), &hints, &found);
-        failure != 0)
-        return error(ErrorCode::InvalidInput, "look up '{}': {}", address.host, ::gai_strerror(failure));
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner{found, &::freeaddrinfo};
+    const AddressList found = TRY(look_up(address, timeout, cancel));
     Error last = error(ErrorCode::Disconnected, "look up '{}': no address", address.host);
-    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    for (const addrinfo* one = found.get(); one != nullptr; one = one->ai_next) {
         auto socket = connect_socket(one->ai_family, one->ai_addr, one->ai_addrlen, address, timeout, cancel);
         if (socket.ok() || socket.error().code == ErrorCode::Cancelled)
             return socket;

@@ -28,10 +28,11 @@ const Transition<State>* find(const std::vector<Transition<State>>& table, State
 
 bool at_end(DestinationState state) {
     return state == DestinationState::Running || state == DestinationState::Relinquished ||
-           state == DestinationState::Failed;
+           state == DestinationState::Checked || state == DestinationState::Failed;
 }
 bool at_end(SourceState state) {
-    return state == SourceState::HandedOver || state == SourceState::Returned || state == SourceState::Failed;
+    return state == SourceState::HandedOver || state == SourceState::Returned ||
+           state == SourceState::Checked || state == SourceState::Failed;
 }
 
 // One situation, and what can happen next.
@@ -190,7 +191,10 @@ class Successors {
     }
 
     void question_steps() {
-        const bool asks = now_.source_lives && now_.custody == Custody::InDoubt;
+        // In doubt; or to make a destination let go that did not hear that the migration is over.
+        const bool asks =
+            now_.source_lives && (now_.custody == Custody::InDoubt ||
+                                  (now_.custody == Custody::Here && now_.source == SourceState::Failed));
         if (asks && now_.question == Question::None &&
             find(tables_.asker, AskerState::Connected, migration::Step::Send, Message::Query) != nullptr) {
             Situation after = now_;

@@ -15,9 +15,6 @@ using namespace std::chrono_literals;
 
 // How long a side that cannot send waits for the reason that the peer may have sent. The guest may be paused.
 constexpr auto kReasonWait = 20ms;
-// How long a side that gave up reads away what is still coming: closing with unread bytes would make the
-// kernel drop the reason on its way to the peer.
-constexpr auto kFarewell = 1s;
 
 template <class State>
 constexpr bool kIsSource = std::is_same_v<State, SourceState> || std::is_same_v<State, AskerState> ||
@@ -165,12 +162,14 @@ void Session<State>::tell_body(Message as, std::span<const std::byte> body, std:
 }
 
 template <class State>
-void Session<State>::farewell() {
+void Session<State>::farewell(std::chrono::milliseconds limit) {
+    // What is still coming is read away: closing with unread bytes would make the kernel drop the reason on
+    // its way to the peer.
     Channel& in = channel();
     in.set_cancel(nullptr);
-    in.set_timeout(kFarewell);
+    in.set_timeout(limit);
     std::vector<std::byte> dropped(std::size_t{256} << 10);
-    const auto until = std::chrono::steady_clock::now() + kFarewell;
+    const auto until = std::chrono::steady_clock::now() + limit;
     while (std::chrono::steady_clock::now() < until) {
         const auto count = in.read_some(dropped);
         if (!count.ok() || count.value() == 0)

@@ -93,8 +93,8 @@ class Session final : public FrameStream {
     void refuse(const Differences& differences, std::chrono::milliseconds limit) {
         tell_body(Message::Refuse, encode(differences), limit);
     }
-    // After tell(): waits, for a bounded time, until the peer has read the reason, and closes.
-    void farewell();
+    // After tell(): waits, at most for `limit`, until the peer has read the reason, and closes.
+    void farewell(std::chrono::milliseconds limit = std::chrono::seconds{1});
     // The peer gave the reason itself: it need not be told.
     bool peer_gave_up() const { return peer_gave_up_; }
     // What REFUSE listed, when it was that.

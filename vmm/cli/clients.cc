@@ -141,6 +141,14 @@ Command add_status(CLI::App& program) {
                       show_status);
 }
 
+Command add_migrate_continue(CLI::App& program) {
+    return add_client(program, "migrate-continue", "let a migration go on that waits before its switchover",
+                      [](control::Client& client) -> Status {
+                          TRY(client.execute("migrate-continue", {{"state", "pre-switchover"}}));
+                          return {};
+                      });
+}
+
 Command add_pause(CLI::App& program) {
     return add_client(program, "pause", "stop the guest's vCPUs; it does not notice", request("stop"));
 }

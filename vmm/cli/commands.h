@@ -29,6 +29,7 @@ Command add_tune(CLI::App& program);
 Command add_check(CLI::App& program);
 Command add_save(CLI::App& program);
 Command add_restore(CLI::App& program);
+Command add_migrate_continue(CLI::App& program);
 Command add_resolve(CLI::App& program);
 Command add_status(CLI::App& program);
 Command add_pause(CLI::App& program);

@@ -56,12 +56,14 @@ int main(int argc, char** argv) {
     bool verbose = false;
     program.add_flag("-v,--verbose", verbose, "log what happens in detail, on standard error");
 
-    const std::array commands{
-        cli::add_run(program),       cli::add_receive(program), cli::add_migrate(program),
-        cli::add_save(program),      cli::add_restore(program), cli::add_status(program),
-        cli::add_resolve(program),   cli::add_pause(program),   cli::add_resume(program),
-        cli::add_powerdown(program), cli::add_quit(program),    cli::add_tune(program),
-        cli::add_inspect(program),   cli::add_check(program),   cli::add_timeline(program)};
+    const std::array commands{cli::add_run(program),      cli::add_receive(program),
+                              cli::add_migrate(program),  cli::add_save(program),
+                              cli::add_restore(program),  cli::add_status(program),
+                              cli::add_resolve(program),  cli::add_pause(program),
+                              cli::add_resume(program),   cli::add_powerdown(program),
+                              cli::add_quit(program),     cli::add_tune(program),
+                              cli::add_inspect(program),  cli::add_check(program),
+                              cli::add_timeline(program), cli::add_migrate_continue(program)};
     // CLI11 would only say that a subcommand is missing.
     if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
             return c.app->check_name(argv[1]);

@@ -16,6 +16,10 @@ constexpr Argument kMigrateArguments[]{
 };
 } // namespace
 
+namespace {
+constexpr const char* kPauseBeforeSwitchover = "pause-before-switchover";
+} // namespace
+
 // A friend of Instance: the handlers, by command.
 struct Commands {
     // Answers with the outcome of something that the conductor does.
@@ -114,6 +118,31 @@ struct Commands {
             return responder.failure(status.error());
         responder.success();
     }
+    static void migrate_continue(Instance& instance, const Json& arguments, const Responder& responder) {
+        if (arguments.at("state") != "pre-switchover")
+            return responder.failure(invalid_input("migrate-continue: the state can be pre-switchover"));
+        const Status status = instance.outgoing_->continue_migration();
+        if (!status.ok())
+            return responder.failure(status.error());
+        responder.success();
+    }
+    // QEMU's capabilities that are parameters here.
+    static void migrate_set_capabilities(Instance& instance, const Json& arguments,
+                                         const Responder& responder) {
+        Json values = Json::object();
+        for (const Json& one : arguments.at("capabilities")) {
+            if (!one.is_object() || one.value("capability", Json{}) != kPauseBeforeSwitchover ||
+                !one.value("state", Json{}).is_boolean())
+                return responder.failure(invalid_input("migrate-set-capabilities: {} is not known; {} is",
+                                                       one.dump(), kPauseBeforeSwitchover));
+            values[kPauseBeforeSwitchover] = one["state"];
+        }
+        migrate_set_parameters(instance, values, responder);
+    }
+    static void query_migrate_capabilities(Instance& instance, const Json&, const Responder& responder) {
+        responder.success({{{"capability", kPauseBeforeSwitchover},
+                            {"state", instance.outgoing_->parameters().pause_before_switchover}}});
+    }
     static void migrate_resolve(Instance& instance, const Json& arguments, const Responder& responder) {
         using Word = migration::Doubt::Word;
         const auto action = arguments.value("action", "ask");
@@ -159,6 +188,8 @@ struct Commands {
 
 namespace {
 
+constexpr Argument kContinueArguments[]{{"state", ArgumentType::String, true}};
+constexpr Argument kCapabilityArguments[]{{"capabilities", ArgumentType::Array, true}};
 constexpr Argument kResolveArguments[]{{"action", ArgumentType::String}};
 constexpr Argument kSaveArguments[]{{"path", ArgumentType::String, true}, {"quit", ArgumentType::Boolean}};
 
@@ -179,6 +210,9 @@ constexpr CommandEntry kCommands[]{
     {"query-migrate", {}, Commands::query_migrate},
     {"migrate-set-parameters", {}, Commands::migrate_set_parameters, true},
     {"query-migrate-parameters", {}, Commands::query_migrate_parameters},
+    {"migrate-continue", kContinueArguments, Commands::migrate_continue},
+    {"migrate-set-capabilities", kCapabilityArguments, Commands::migrate_set_capabilities},
+    {"query-migrate-capabilities", {}, Commands::query_migrate_capabilities},
     // Ours: the way out of a handover whose outcome is not known.
     {"migrate-resolve", kResolveArguments, Commands::migrate_resolve},
     // Ours: a complete stream in QEMU's format, RAM included, into a file.
@@ -193,6 +227,8 @@ bool has_type(const Json& value, ArgumentType type) {
         return value.is_number_integer();
     case ArgumentType::Boolean:
         return value.is_boolean();
+    case ArgumentType::Array:
+        return value.is_array();
     }
     return false;
 }

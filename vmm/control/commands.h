@@ -13,7 +13,7 @@ namespace godwit::control {
 
 class Instance;
 
-enum class ArgumentType { String, Integer, Boolean };
+enum class ArgumentType { String, Integer, Boolean, Array };
 
 struct Argument {
     std::string_view name;

@@ -54,6 +54,9 @@ Status Instance::set_up() {
         log::error("{}", reason_text(kSource, why));
         broadcast("MIGRATION", outcome_data(kSource, why));
     };
+    callbacks.pre_switchover = [] {
+        log::info("the guest is paused before the switchover; `godwit migrate-continue` lets it go on");
+    };
     outgoing_ = std::make_unique<Outgoing>(*machine_, timeline_, costs_, std::move(callbacks));
     if (!options_.control_path.empty()) {
         server_ = TRY(loop_->call([&] {

@@ -94,6 +94,9 @@ constexpr std::array kTable{
     integer<&Parameters::doubt_timeout>(
         "doubt-timeout", "s", 0, 3600, Change::WhileRunning,
         "how long a source that does not know the outcome asks before it reports that it is in doubt"),
+    entry<&Parameters::pause_before_switchover>(
+        "pause-before-switchover", ParameterType::Boolean, "", Change::WhileRunning,
+        "pause the guest when it could be handed over, and wait for `godwit migrate-continue`"),
     choice<&Parameters::on_stall>("on-stall", migration::kOnStallNames, Change::WhileRunning,
                                   "what to do when rounds bring no progress: slow the guest down, pause it "
                                   "and exceed the downtime limit, or leave it where it is"),

@@ -36,7 +36,8 @@ class Outgoing::Watcher final : public migration::Observer {
 
 Outgoing::Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks)
     : machine_(machine), port_(machine), timeline_(timeline), costs_(costs),
-      ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)) {
+      ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)),
+      gate_(std::move(callbacks.pre_switchover)) {
     progress_.on_status([this](migration::MigrationStatus status) { timeline_.status_changed(status); });
 }
 
@@ -62,7 +63,10 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
     thread_ = std::thread{[this, connector, &wanted] {
         const Outcome outcome = run(connector, wanted);
         if (!outcome.ok() && progress_.snapshot().status == migration::MigrationStatus::Setup)
-            progress_.finish(migration::MigrationStatus::Failed, outcome.error());
+            progress_.finish(outcome.error().code == ErrorCode::Cancelled
+                                 ? migration::MigrationStatus::Cancelled
+                                 : migration::MigrationStatus::Failed,
+                             outcome.error());
         ended_(outcome);
     }};
     return {};
@@ -89,6 +93,7 @@ Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration
     options.connector = &connector;
     options.doubt = &doubt_;
     options.connect = [&connector](const migration::Cancel* stop) { return connector.connect(stop); };
+    options.gate = &gate_;
     return migration::migrate(port_, *channel, options, progress_, &cancel);
 }
 

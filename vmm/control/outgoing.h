@@ -12,6 +12,7 @@
 #include "migration/parameters.h"
 #include "migration/progress.h"
 #include "migration/report.h"
+#include "migration/switchover_gate.h"
 #include "vmm/control/timeline.h"
 #include "vmm/machine/migration_port.h"
 
@@ -34,6 +35,7 @@ class Outgoing {
     struct Callbacks {
         std::function<void(const Outcome&)> ended;  // the conductor must then join()
         std::function<void(const Error&)> in_doubt; // an operator is needed; it is not over
+        std::function<void()> pre_switchover;       // it waits for continue_migration()
     };
     // Timeline and costs are told of what happens, and must outlive it.
     Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks);
@@ -43,6 +45,8 @@ class Outgoing {
     Status start(const migration::Address& address, const migration::Parameters& parameters);
     // Stops one that has not been committed; without one, nothing. An error when the guest is given away.
     Status cancel();
+    // Lets one go on that waits before its switchover.
+    Status continue_migration() { return gate_.open(); }
     // The operator's way out of doubt. Waits until it has an effect.
     migration::Doubt& doubt() { return doubt_; }
     void join();
@@ -70,6 +74,7 @@ class Outgoing {
     std::function<void(const Outcome&)> ended_;
     migration::Progress progress_;
     migration::Doubt doubt_;
+    migration::SwitchoverGate gate_;
 
     mutable std::mutex mutex_;
     migration::Parameters next_;                // under mutex_
