@@ -29,6 +29,7 @@ std::vector<Json> values_out_of_range(const MigrationParameter& parameter) {
     case ParameterType::Choice:
         return {"neither", 0, nullptr};
     case ParameterType::Text:
+    case ParameterType::Path:
         return {1, nullptr};
     }
     return {};
@@ -44,6 +45,7 @@ std::vector<Json> values_in_range(const MigrationParameter& parameter) {
     case ParameterType::Choice:
         return {parameter.choices.begin(), parameter.choices.end()};
     case ParameterType::Text:
+    case ParameterType::Path:
         return {"", "some text"};
     }
     return {};
@@ -146,6 +148,11 @@ TEST_CASE("a typed value becomes the one that it means", "[parameters]") {
         case ParameterType::Choice:
         case ParameterType::Text:
             REQUIRE(parameter.parse("word").value() == "word");
+            break;
+        case ParameterType::Path:
+            REQUIRE(parameter.parse("/a/path").value() == "/a/path");
+            REQUIRE(parameter.parse("path").value().get<std::string>().ends_with("/path"));
+            REQUIRE(parameter.parse("path").value().get<std::string>().front() == '/');
             break;
         }
     }
