@@ -14,6 +14,7 @@
 
 #include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 namespace godwit {
 
@@ -77,16 +78,23 @@ class FreshRam final : public migration::wire::RamTarget {
     migration::PageBitmap touched_;
 };
 
+bool is_regular(const Fd& file) {
+    struct stat status {};
+    return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
 Result<migration::RunState> read_stream(Machine& machine, const std::string& path) {
-    migration::wire::FdSource source{TRY(open_file(path, O_RDONLY, 0, ErrorCode::InvalidInput))};
+    Fd file = TRY(open_file(path, O_RDONLY, 0, ErrorCode::InvalidInput));
+    const auto after_refusal =
+        is_regular(file) ? migration::wire::AfterRefusal::ReadOn : migration::wire::AfterRefusal::Leave;
+    migration::wire::FdSource source{std::move(file)};
     migration::wire::Input input{source};
     const auto strangers = migration::wire::make_qemu_sections();
     std::vector<StateSection*> sections = machine.sections();
     for (const auto& section : strangers)
         sections.push_back(section.get());
     FreshRam ram{machine.memory()};
-    migration::wire::StreamReader reader{input, sections, &ram, nullptr,
-                                         migration::wire::AfterRefusal::ReadOn};
+    migration::wire::StreamReader reader{input, sections, &ram, nullptr, after_refusal};
     auto state = reader.load();
     if (!state.ok()) {
         Error fault = std::move(state).error();
