@@ -75,6 +75,20 @@ def at_commit():
         yield Case("move", (fault,), outcomes)
 
 
+def with_options():
+    """Messages that only come when they are asked for."""
+    for scenario, message in (("verify", "VERIFY"), ("compress", "RAM_PACKED")):
+        for fault in each(message):
+            outcomes = (STAYED,)
+            if fault.action is Action.KILL_SOURCE:
+                outcomes = (GONE,)
+            elif fault.action is Action.DELAY:
+                outcomes = (MOVED,)
+            elif fault.action is Action.CORRUPT and scenario == "compress":
+                outcomes = (MOVED, STAYED)  # as with RAM
+            yield Case(scenario, (fault,), outcomes)
+
+
 def refused():
     """The destination is another machine."""
     for message in ("HELLO", "REFUSE"):
@@ -115,6 +129,20 @@ def forgotten():
     for fault in each("UNKNOWN"):
         yield Case("restart", (Fault(Action.KILL_DESTINATION, "COMMIT"), fault),
                    (GONE,) if fault.action is Action.KILL_SOURCE else (DOUBT,))
+
+
+def with_options():
+    """Messages that only come when they are asked for."""
+    for scenario, message in (("verify", "VERIFY"), ("compress", "RAM_PACKED")):
+        for fault in each(message):
+            outcomes = (STAYED,)
+            if fault.action is Action.KILL_SOURCE:
+                outcomes = (GONE,)
+            elif fault.action is Action.DELAY:
+                outcomes = (MOVED,)
+            elif fault.action is Action.CORRUPT and scenario == "compress":
+                outcomes = (MOVED, STAYED)  # as with RAM
+            yield Case(scenario, (fault,), outcomes)
 
 
 def refused():
@@ -171,4 +199,4 @@ def attached():
 
 
 def cases():
-    return [*before_commit(), *at_commit(), *asked(), *forgotten(), *refused(), *given_up()]
+    return [*before_commit(), *at_commit(), *asked(), *forgotten(), *attached(), *with_options(), *refused(), *given_up()]

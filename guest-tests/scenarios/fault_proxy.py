@@ -79,6 +79,7 @@ class FaultProxy:
         self._healed = threading.Event()
         self.struck = []  # faults that came about
         self.seen = []  # (direction, message) in the order of arrival here
+        self.passed = []  # the same of those that went on
         self._hole = False
         self._silent_since = 0.0
         self._sockets = []
@@ -187,6 +188,7 @@ class FaultProxy:
             self._swallow()
         if fault is None:
             writer.sendall(frame)
+            self.passed.append((direction, message))
             return
         if fault.action is Action.DELAY:
             self._healed.wait(self.DELAY_SECONDS)
@@ -194,9 +196,11 @@ class FaultProxy:
             frame = self._with_a_flipped_bit(frame, body)
         if fault.action in (Action.DELAY, Action.CORRUPT):
             writer.sendall(frame)
+            self.passed.append((direction, message))
             return
         if fault.when is When.AFTER:
             writer.sendall(frame)
+            self.passed.append((direction, message))
         if fault.action is Action.BLACK_HOLE:
             self._silent_since = time.monotonic()
             self._hole = True

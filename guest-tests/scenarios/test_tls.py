@@ -123,6 +123,12 @@ def test_a_shared_key(plain_scene, tcp_address, tmp_path):
     moves(source, destination, "--tls-psk", key)
 
 
+def test_connections_inside_of_tls(plain_scene, tcp_address, tmp_path):
+    key = key_file(tmp_path / "keys", "alice:00112233445566778899aabbccddeeff\n")
+    source, destination = pair(plain_scene, tcp_address, ["--tls-psk", key])
+    moves(source, destination, "--tls-psk", key, "--connections", "3", "--verify")
+
+
 def test_a_stranger_does_not_hold_up_the_door(plain_scene, tcp_address, tmp_path):
     key = key_file(tmp_path / "keys", "alice:00112233445566778899aabbccddeeff\n")
     source, destination = pair(plain_scene, tcp_address, ["--tls-psk", key])
