@@ -12,10 +12,16 @@ namespace godwit {
 namespace {
 constexpr Gpa kHighRam{std::uint64_t{4} << 30};
 constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
+
+// An empty span may have no address, which memcpy must not be given.
+void copy_bytes(std::byte* to, const std::byte* from, std::size_t size) {
+    if (size != 0)
+        std::memcpy(to, from, size);
+}
 } // namespace
 
 void GuestReadSlice::copy_out(std::size_t offset, std::span<std::byte> out) const {
-    std::memcpy(out.data(), data_ + offset, out.size());
+    copy_bytes(out.data(), data_ + offset, out.size());
 }
 
 void GuestWriteSlice::wrote(std::size_t count) const {
@@ -23,7 +29,7 @@ void GuestWriteSlice::wrote(std::size_t count) const {
 }
 
 void GuestWriteSlice::copy_in(std::size_t offset, std::span<const std::byte> bytes) const {
-    std::memcpy(data_ + offset, bytes.data(), bytes.size());
+    copy_bytes(data_ + offset, bytes.data(), bytes.size());
     dirty_->mark(RamOffset{offset_.value + offset}, bytes.size());
 }
 
@@ -59,13 +65,13 @@ Result<RamOffset> GuestMemory::locate(Gpa gpa, std::uint64_t length) const {
 
 Status GuestMemory::read(Gpa gpa, std::span<std::byte> out) const {
     const RamOffset offset = TRY(locate(gpa, out.size()));
-    std::memcpy(out.data(), host(offset), out.size());
+    copy_bytes(out.data(), host(offset), out.size());
     return {};
 }
 
 Status GuestMemory::write(Gpa gpa, std::span<const std::byte> bytes) {
     const RamOffset offset = TRY(locate(gpa, bytes.size()));
-    std::memcpy(host(offset), bytes.data(), bytes.size());
+    copy_bytes(host(offset), bytes.data(), bytes.size());
     dirty_.mark(offset, bytes.size());
     return {};
 }
