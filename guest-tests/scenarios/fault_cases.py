@@ -75,35 +75,6 @@ def at_commit():
         yield Case("move", (fault,), outcomes)
 
 
-def with_options():
-    """Messages that only come when they are asked for."""
-    for scenario, message in (("verify", "VERIFY"), ("compress", "RAM_PACKED")):
-        for fault in each(message):
-            outcomes = (STAYED,)
-            if fault.action is Action.KILL_SOURCE:
-                outcomes = (GONE,)
-            elif fault.action is Action.DELAY:
-                outcomes = (MOVED,)
-            elif fault.action is Action.CORRUPT and scenario == "compress":
-                outcomes = (MOVED, STAYED)  # as with RAM
-            yield Case(scenario, (fault,), outcomes)
-
-
-def refused():
-    """The destination is another machine."""
-    for message in ("HELLO", "REFUSE"):
-        for fault in each(message):
-            yield Case("refuse", (fault,), (GONE,) if fault.action is Action.KILL_SOURCE else (STAYED,))
-
-
-def given_up():
-    """An ERROR of the source, whose operator cancels; and one of the destination, which got a damaged frame."""
-    for fault in each("ERROR"):
-        outcomes = (GONE,) if fault.action is Action.KILL_SOURCE else (STAYED,)
-        yield Case("cancel", (fault,), outcomes)
-        yield Case("move", (Fault(Action.CORRUPT, "RAM_ZERO"), fault), outcomes)
-
-
 def asked():
     """What the source asks after a connection that broke around COMMIT, and what it is told."""
     commit_lost = Fault(Action.CUT, "COMMIT")
@@ -132,8 +103,8 @@ def forgotten():
 
 
 def with_options():
-    """Messages that only come when they are asked for."""
-    for scenario, message in (("verify", "VERIFY"), ("compress", "RAM_PACKED")):
+    """Messages that only come when they are asked for: of a second connection, of RAM that is compared or compressed."""
+    for scenario, message in (("connections", "ATTACH"), ("verify", "VERIFY"), ("compress", "RAM_PACKED")):
         for fault in each(message):
             outcomes = (STAYED,)
             if fault.action is Action.KILL_SOURCE:
@@ -158,45 +129,7 @@ def given_up():
         outcomes = (GONE,) if fault.action is Action.KILL_SOURCE else (STAYED,)
         yield Case("cancel", (fault,), outcomes)
         yield Case("move", (Fault(Action.CORRUPT, "RAM_ZERO"), fault), outcomes)
-
-
-def asked():
-    """What the source asks after a connection that broke around COMMIT, and what it is told."""
-    commit_lost = Fault(Action.CUT, "COMMIT")
-    running_lost = Fault(Action.CUT, "RUNNING")
-    for message in ("QUERY", "RELINQUISH"):
-        for fault in each(message):
-            outcomes = (STAYED,)
-            if fault.action is Action.KILL_SOURCE:
-                outcomes = (GONE,)
-            elif fault.action is Action.KILL_DESTINATION:
-                outcomes = (DOUBT,) if fault.when is When.BEFORE else (DOUBT, STAYED)
-            yield Case("ask", (commit_lost, fault), outcomes)
-    for message in ("QUERY", "RUNNING"):
-        for fault in each(message):
-            outcomes = (MOVED,)
-            if fault.action is Action.KILL_DESTINATION:
-                outcomes = (DOUBT,) if fault.when is When.BEFORE else (DOUBT, GONE)
-            yield Case("ask", (running_lost, fault), outcomes)
-
-
-def forgotten():
-    """The destination died at COMMIT and another receiver has its address: it does not know the migration."""
-    for fault in each("UNKNOWN"):
-        yield Case("restart", (Fault(Action.KILL_DESTINATION, "COMMIT"), fault),
-                   (GONE,) if fault.action is Action.KILL_SOURCE else (DOUBT,))
-
-
-def attached():
-    """A connection that carries RAM beside the first."""
-    for fault in each("ATTACH"):
-        outcomes = (STAYED,)
-        if fault.action is Action.KILL_SOURCE:
-            outcomes = (GONE,)
-        elif fault.action is Action.DELAY:
-            outcomes = (MOVED,)
-        yield Case("connections", (fault,), outcomes)
 
 
 def cases():
-    return [*before_commit(), *at_commit(), *asked(), *forgotten(), *attached(), *with_options(), *refused(), *given_up()]
+    return [*before_commit(), *at_commit(), *asked(), *forgotten(), *with_options(), *refused(), *given_up()]
