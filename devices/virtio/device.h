@@ -22,7 +22,7 @@ namespace godwit::virtio {
 
 // Identity and limits of a device: never changes during its life.
 struct DeviceTraits {
-    std::uint16_t device_id = 0;     // virtio 1.2 section 5: 1 network, 2 block
+    std::uint16_t device_id = 0;     // virtio 1.2 section 5: 1 network, 2 block, 4 entropy
     std::string_view record;         // name of its state section: "virtio-blk"
     std::uint32_t state_version = 1; // version of that section (QEMU's)
     std::uint64_t features = 0; // offered, device-specific bits only; the core adds ring and transport bits

@@ -86,5 +86,6 @@ inline constexpr std::uint8_t kIsrConfig = 2;
 // Device types, section 5.
 inline constexpr std::uint16_t kDeviceNet = 1;
 inline constexpr std::uint16_t kDeviceBlock = 2;
+inline constexpr std::uint16_t kDeviceEntropy = 4;
 
 } // namespace godwit::virtio

@@ -57,7 +57,8 @@ def release(plain_scene, request):
 def restored(scene, state):
     file = scene.path / "release.state"
     file.write_bytes(golden.stream_of(state))
-    return scene.restore(file, extra=["--paused"], disk=scene.image, tap="tap0", **PARTS)
+    rng = ["--rng", "source=getrandom"] if any(s["name"].endswith("/virtio-rng") for s in state["sections"]) else []
+    return scene.restore(file, extra=["--paused", *rng], disk=scene.image, tap="tap0", **PARTS)
 
 
 def refusal(scene, state, status):

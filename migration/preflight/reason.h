@@ -68,9 +68,9 @@ inline constexpr std::array kReasons{
         Reason::StateSectionVersion, "state.section-version",
         "the source writes version {} of section '{}', versions {} to {} can be read here",
         "Move to a release of godwit that is as new as the source's, or not newer than its successor."},
-    ReasonEntry{
-        Reason::DeviceMissing, "device.missing", "is not here",
-        "Give the receiver the source's `--disk` and `--net` options, with this host's paths and taps."},
+    ReasonEntry{Reason::DeviceMissing, "device.missing", "is not here",
+                "Give the receiver the source's `--disk`, `--net` and `--rng` options, with this host's "
+                "paths and taps."},
     ReasonEntry{Reason::DeviceExtra, "device.extra", "is here and not at the source",
                 "Start the receiver without the device."},
     ReasonEntry{Reason::DeviceId, "device.id", "the device at {} has the id '{}' at the source",

@@ -19,6 +19,11 @@ void MachineOptions::add_to(CLI::App& app) {
            "--net", nets_,
            "a network interface: tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME][,addr=SLOT]; may be repeated")
         ->take_all();
+    app.add_option(
+           "--rng", rngs_,
+           "an entropy device: source=getrandom or source=DEVICE (such as /dev/hwrng)[,id=NAME][,addr=SLOT]; "
+           "may be repeated")
+        ->take_all();
     app.add_option("--serial", serial_,
                    "where the serial line goes: stdio, null, pty, file=PATH or socket=PATH")
         ->capture_default_str();
@@ -38,6 +43,8 @@ Result<MachineConfig> MachineOptions::config() const {
         config.disks.push_back(TRY(parse_disk(disk)));
     for (const std::string& net : nets_)
         config.nets.push_back(TRY(parse_net(net)));
+    for (const std::string& rng : rngs_)
+        config.rngs.push_back(TRY(parse_rng(rng)));
     return config;
 }
 

@@ -28,6 +28,7 @@ class MachineOptions {
     bool emulation_assist_ = false;
     std::vector<std::string> disks_;
     std::vector<std::string> nets_;
+    std::vector<std::string> rngs_;
 };
 
 } // namespace godwit::cli

@@ -87,6 +87,8 @@ Status Machine::build_units() {
         units_.push_back(TRY(make_disk_unit(places, disk)));
     for (const NetConfig& net : config_.nets)
         units_.push_back(TRY(make_net_unit(places, net)));
+    for (const RngConfig& rng : config_.rngs)
+        units_.push_back(TRY(make_rng_unit(places, rng)));
     return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include "devices/virtio/blk.h"
 #include "devices/virtio/net.h"
+#include "devices/virtio/rng.h"
 #include "devices/virtio/tap.h"
 #include "transports/ccw/virtio_ccw.h"
 #include "transports/pci/virtio_pci.h"
@@ -95,6 +96,14 @@ class NetUnit final : public PluggedUnit<virtio::Net> {
     const virtio::Tap& tap_;
 };
 
+// Nothing of it depends on the host.
+class RngUnit final : public PluggedUnit<virtio::Rng> {
+  public:
+    using PluggedUnit::PluggedUnit;
+    void describe(migration::DeviceDescription&) override {}
+    void describe_host(const migration::DeviceDescription*, migration::HostState&) override {}
+};
+
 template <class Unit, class Device, class... More>
 Result<std::unique_ptr<VirtioUnit>> plugged(const UnitPlaces& places, const PlaceConfig& place,
                                             std::unique_ptr<Device> device, More&... more) {
@@ -124,6 +133,12 @@ Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, cons
     const virtio::Tap& raw = *tap;
     auto net = TRY(virtio::Net::create(options, std::move(tap), places.loop));
     return plugged<NetUnit>(places, config.place, std::move(net), raw);
+}
+
+Result<std::unique_ptr<VirtioUnit>> make_rng_unit(const UnitPlaces& places, const RngConfig& config) {
+    auto source = TRY_IN(virtio::open_entropy(config.source), config.id);
+    return plugged<RngUnit>(places, config.place,
+                            std::make_unique<virtio::Rng>(config.id, std::move(source), places.loop));
 }
 
 } // namespace godwit

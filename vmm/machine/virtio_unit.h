@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A virtio device with its core and its transport: what one --disk or --net option makes. Threads: loop.
+// A virtio device with its core and its transport: what one --disk, --net or --rng option makes. Threads:
+// loop.
 #pragma once
 
 #include "devices/virtio/core.h"
@@ -49,5 +50,6 @@ class VirtioUnit {
 
 Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, const DiskConfig& config);
 Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config);
+Result<std::unique_ptr<VirtioUnit>> make_rng_unit(const UnitPlaces& places, const RngConfig& config);
 
 } // namespace godwit

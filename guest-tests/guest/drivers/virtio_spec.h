@@ -103,4 +103,9 @@ struct Range { // of discard and write zeroes
 static_assert(sizeof(Range) == 16);
 } // namespace blk
 
+// 5.4 entropy device
+namespace rng {
+constexpr u16 id = 4;
+}
+
 } // namespace guest::virtio

@@ -6,6 +6,7 @@
 #include "programs/heartbeat.h"
 #include "programs/mem.h"
 #include "programs/net.h"
+#include "programs/rng.h"
 
 #include <array>
 
@@ -14,8 +15,9 @@ namespace guest {
 inline constinit Mem mem;
 inline constinit Disk disk;
 inline constinit Net net;
+inline constinit Rng rng;
 inline constinit Channel channel;
 inline constinit Heartbeat heartbeat;
-inline constexpr std::array<Program*, 5> programs{&disk, &net, &channel, &mem, &heartbeat};
+inline constexpr std::array<Program*, 6> programs{&disk, &net, &rng, &channel, &mem, &heartbeat};
 
 } // namespace guest

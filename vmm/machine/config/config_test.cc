@@ -30,6 +30,19 @@ TEST_CASE("a wrong device option is refused by name", "[config]") {
     CHECK(text(parse_net("tap=t,mtu=67")) == "--net: mtu: 67 is not between 68 and 65535");
 }
 
+TEST_CASE("an entropy device says where its bytes come from", "[config]") {
+    const auto text = [](auto result) { return result.ok() ? std::string{} : result.error().text; };
+    const auto rng = parse_rng("source=/dev/hwrng,id=seed,transport=ccw,devno=0.0.0003");
+    REQUIRE(rng.ok());
+    CHECK(rng.value().source == "/dev/hwrng");
+    CHECK(rng.value().id == "seed");
+    CHECK(rng.value().place.devno == 3);
+    CHECK(text(parse_rng("id=seed")) == "--rng: source= is missing");
+    CHECK(text(parse_rng("source=getrandom,rate=5")) ==
+          "--rng: unknown key 'rate' in 'source=getrandom,rate=5' "
+          "(known: source, id, transport, addr, devno)");
+}
+
 TEST_CASE("sizes take K, M and G", "[config]") {
     CHECK(*parse_size("x", "4096") == 4096);
     CHECK(*parse_size("x", "64K") == 65536);
@@ -91,10 +104,17 @@ TEST_CASE("device numbers are given in the order of the options, around those th
     CHECK(config.nets[0].place.devno == 3);
     CHECK(has_channel_io(config));
 
+    config.rngs.push_back(parse_rng("source=getrandom,transport=ccw").value());
+    REQUIRE(complete(config).ok());
+    CHECK(config.rngs[0].id == "rng0");
+    CHECK(config.rngs[0].place.devno == 4);
+
     config.nets[0].place.devno = 2;
     CHECK(complete(config).error().text == "device number 0.0.0002 is used twice");
     for (DiskConfig& disk : config.disks)
         disk.place = {};
     config.nets.clear();
+    CHECK(has_channel_io(config));
+    config.rngs.clear();
     CHECK_FALSE(has_channel_io(config));
 }

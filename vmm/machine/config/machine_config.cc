@@ -61,6 +61,8 @@ Status number_channel_devices(MachineConfig& config) {
         places.push_back(&disk.place);
     for (NetConfig& net : config.nets)
         places.push_back(&net.place);
+    for (RngConfig& rng : config.rngs)
+        places.push_back(&rng.place);
     std::erase_if(places, [](const PlaceConfig* place) { return place->transport != TransportKind::Ccw; });
     if (places.size() > kMostOnChannelIo)
         return invalid_input("{} devices with transport=ccw, at most {} can be", places.size(),
@@ -106,6 +108,16 @@ Result<NetConfig> parse_net(std::string_view text) {
     return net;
 }
 
+Result<RngConfig> parse_rng(std::string_view text) {
+    constexpr std::array<std::string_view, 5> keys{"source", "id", "transport", "addr", "devno"};
+    RngConfig rng;
+    const KeyValues values = TRY(KeyValues::parse("--rng", text, keys));
+    rng.source = TRY(values.required("source"));
+    rng.id = values.text("id");
+    rng.place = TRY(parse_place("--rng", values));
+    return rng;
+}
+
 Status complete(MachineConfig& config) {
     if (config.memory < kMinMemory || config.memory > kMaxMemory || config.memory % kPageSize != 0)
         return invalid_input("--memory: {} bytes is not a multiple of {} between {} and {}", config.memory,
@@ -131,6 +143,8 @@ Status complete(MachineConfig& config) {
         TRY(claim("--disk", config.disks[i], fmt::format("disk{}", i)));
     for (std::size_t i = 0; i < config.nets.size(); ++i)
         TRY(claim("--net", config.nets[i], fmt::format("net{}", i)));
+    for (std::size_t i = 0; i < config.rngs.size(); ++i)
+        TRY(claim("--rng", config.rngs[i], fmt::format("rng{}", i)));
     if (on_pci > kLastSlot)
         return invalid_input("{} devices do not fit in {} PCI slots", on_pci, kLastSlot);
     return number_channel_devices(config);
@@ -138,7 +152,8 @@ Status complete(MachineConfig& config) {
 
 bool has_channel_io(const MachineConfig& config) {
     const auto on_it = [](const auto& device) { return device.place.transport == TransportKind::Ccw; };
-    return std::ranges::any_of(config.disks, on_it) || std::ranges::any_of(config.nets, on_it);
+    return std::ranges::any_of(config.disks, on_it) || std::ranges::any_of(config.nets, on_it) ||
+           std::ranges::any_of(config.rngs, on_it);
 }
 
 } // namespace godwit

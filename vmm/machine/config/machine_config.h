@@ -41,6 +41,13 @@ struct NetConfig {
     PlaceConfig place;
 };
 
+// --rng source=getrandom|DEVICE[,id=NAME] and PlaceConfig
+struct RngConfig {
+    std::string source; // a character device, or "getrandom": the host kernel's generator
+    std::string id;
+    PlaceConfig place;
+};
+
 inline constexpr std::uint64_t kMinMemory = std::uint64_t{2} << 20;
 inline constexpr std::uint64_t kMaxMemory = std::uint64_t{1} << 40;
 
@@ -55,12 +62,14 @@ struct MachineConfig {
     std::string serial = "stdio";
     std::vector<DiskConfig> disks;
     std::vector<NetConfig> nets;
+    std::vector<RngConfig> rngs;
 };
 
 Result<DiskConfig> parse_disk(std::string_view text);
 Result<NetConfig> parse_net(std::string_view text);
-// Fills in what was not given, ids ("disk0", "net0") and device numbers, and checks what concerns several
-// parts: ranges, ids used twice, slots and device numbers used twice.
+Result<RngConfig> parse_rng(std::string_view text);
+// Fills in what was not given, ids ("disk0", "net0", "rng0") and device numbers, and checks what concerns
+// several parts: ranges, ids used twice, slots and device numbers used twice.
 Status complete(MachineConfig& config);
 
 // Whether any device is on channel I/O. Precondition: completed.
