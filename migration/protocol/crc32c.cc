@@ -52,6 +52,7 @@ constexpr std::uint32_t shift_factor(std::uint64_t bytes) {
 
 // A lane of 1360 bytes: three of them and two words are one page.
 constexpr std::size_t kLaneBytes = 1360;
+constexpr std::size_t kCacheLine = 64;
 using ShiftTable = std::array<std::array<std::uint32_t, 256>, 4>;
 
 constexpr ShiftTable make_shift_table(std::uint64_t bytes) {
@@ -81,22 +82,35 @@ std::uint64_t word_at(const std::byte* at) {
     return word;
 }
 
+// Each of a lane's lines has three of the block that follows.
+void fetch_lines(const std::byte* from, std::size_t line) {
+    for (std::size_t k = 0; k < 3; ++k)
+        _mm_prefetch(reinterpret_cast<const char*>(from) + (3 * line + k) * kCacheLine, _MM_HINT_T0);
+}
+
 } // namespace
 
 bool crc32c_has_instruction() {
     return __builtin_cpu_supports("sse4.2") != 0;
 }
 
-__attribute__((target("sse4.2"))) std::uint32_t crc32c_by_instruction(std::span<const std::byte> bytes,
-                                                                      std::uint32_t seed) {
+__attribute__((target("sse4.2"))) std::uint32_t
+crc32c_by_instruction(std::span<const std::byte> bytes, std::uint32_t seed, const std::byte* next) {
     const std::byte* at = bytes.data();
     std::size_t left = bytes.size();
     std::uint64_t crc = ~seed;
+    if (next == nullptr)
+        next = at; // to look for what is nowhere takes time
     // The instruction has a latency of three cycles: three independent lanes keep it busy.
     for (; left >= 3 * kLaneBytes; left -= 3 * kLaneBytes, at += 3 * kLaneBytes) {
         std::uint64_t second = 0;
         std::uint64_t third = 0;
+        // Lanes that begin anew with each page are too short for the CPU to see where they are going: without
+        // this, memory that is not in the cache is summed up at less than a third of the speed.
+        const std::byte* const soon = left >= 6 * kLaneBytes ? at + 3 * kLaneBytes : next;
         for (std::size_t i = 0; i < kLaneBytes; i += 8) {
+            if (i % kCacheLine == 0)
+                fetch_lines(soon, i / kCacheLine);
             crc = _mm_crc32_u64(crc, word_at(at + i));
             second = _mm_crc32_u64(second, word_at(at + kLaneBytes + i));
             third = _mm_crc32_u64(third, word_at(at + 2 * kLaneBytes + i));
@@ -127,9 +141,9 @@ std::uint32_t crc32c_by_table(std::span<const std::byte> bytes, std::uint32_t se
     return ~crc;
 }
 
-std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed) {
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed, const std::byte* next) {
     static const bool instruction = crc32c_has_instruction();
-    return instruction ? crc32c_by_instruction(bytes, seed) : crc32c_by_table(bytes, seed);
+    return instruction ? crc32c_by_instruction(bytes, seed, next) : crc32c_by_table(bytes, seed);
 }
 
 } // namespace godwit::migration

@@ -12,11 +12,15 @@ namespace godwit::migration {
 
 // `seed` continues an earlier sum. The bytes may change while they are read (guest memory): the result is
 // then that of some mixture.
-std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0);
+// `next` is where the following sum will begin, as far as that is known: it is fetched into the cache
+// meanwhile. It is never read; any address will do.
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0,
+                     const std::byte* next = nullptr);
 
 // The two ways of crc32c(), for tests. Precondition of the first: crc32c_has_instruction().
 bool crc32c_has_instruction();
-std::uint32_t crc32c_by_instruction(std::span<const std::byte> bytes, std::uint32_t seed);
+std::uint32_t crc32c_by_instruction(std::span<const std::byte> bytes, std::uint32_t seed,
+                                    const std::byte* next = nullptr);
 std::uint32_t crc32c_by_table(std::span<const std::byte> bytes, std::uint32_t seed);
 
 } // namespace godwit::migration

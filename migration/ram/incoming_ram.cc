@@ -33,7 +33,9 @@ Status IncomingRam::check(std::span<const PageRun> runs, std::span<const std::ui
         for (std::uint32_t i = 0; i < run.pages; ++i) {
             const RamOffset offset{run.offset.value + i * kPageSize};
             const std::uint64_t page = offset.value / kPageSize;
-            if (crc32c({memory_.host(offset), kPageSize}) == *expected++)
+            const std::byte* const at = memory_.host(offset);
+            const std::byte* const next = i + 1 < run.pages ? at + kPageSize : nullptr;
+            if (crc32c({at, kPageSize}, 0, next) == *expected++)
                 settle(page);
             else if (guest == Guest::Paused)
                 return corrupt("the checksum of the page at {} does not hold, and the guest was paused",

@@ -33,11 +33,12 @@ Result<RoundCount> RamSender::send(RoundWork& work) {
         if (++ranges % kRangesPerLook == 0)
             TRY(stream_.check_peer());
         const PageBitmap& pages = work.pages();
-        for (std::uint64_t page = range->first; page < range->end; page = pages.next_set(page + 1)) {
+        for (std::uint64_t page = range->first, next = page; page < range->end; page = next) {
+            next = pages.next_set(page + 1);
             if (is_zero_page(memory_.host(RamOffset{page * kPageSize})))
                 TRY(add_zero(page));
             else
-                TRY(add_data(page));
+                TRY(add_data(page, next));
         }
     }
     TRY(flush_data());
@@ -45,7 +46,7 @@ Result<RoundCount> RamSender::send(RoundWork& work) {
     return count_;
 }
 
-Status RamSender::add_data(std::uint64_t page) {
+Status RamSender::add_data(std::uint64_t page, std::uint64_t next) {
     if (data_runs_.empty())
         begin_frame();
     append(data_runs_, page);
@@ -55,7 +56,8 @@ Status RamSender::add_data(std::uint64_t page) {
         copy_.insert(copy_.end(), bytes.begin(), bytes.end());
         bytes = std::span{copy_}.last(kPageSize);
     }
-    page_crcs_.push_back(crc32c(bytes));
+    const bool more = next < memory_.page_count();
+    page_crcs_.push_back(crc32c(bytes, 0, more ? memory_.host(RamOffset{next * kPageSize}) : nullptr));
     ++count_.data_pages;
     return page_crcs_.size() >= frame_pages_ ? flush_data() : Status{};
 }

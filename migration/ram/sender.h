@@ -41,7 +41,8 @@ class RamSender {
     Result<RoundCount> send(RoundWork& work);
 
   private:
-    Status add_data(std::uint64_t page);
+    // `next` is the page that will be looked at after it.
+    Status add_data(std::uint64_t page, std::uint64_t next);
     Status add_zero(std::uint64_t page);
     Status flush_data();
     Status send_data();

@@ -14,7 +14,7 @@ from processes import longest_gap_ms
 from vmms import connect
 
 RAM = "1G"
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 @dataclasses.dataclass
@@ -36,6 +36,12 @@ IDLE = Load("idle", 0)
 
 def loads(rates):
     return [IDLE] + [Load(f"writing {rate} MB/s", rate) for rate in rates]
+
+
+@dataclasses.dataclass
+class Moved:
+    bytes: int
+    downtime_ms: float  # as the VMM says
 
 
 def measure(vmm, folder, load):
@@ -62,11 +68,12 @@ def measure(vmm, folder, load):
             source.wait_end()
         cpu_source = source.cpu_seconds() - cpu_source
         time.sleep(0.3)
-        gibibytes = outcome / (1 << 30)
+        gibibytes = outcome.bytes / (1 << 30)
         return {
             "total, ms": took * 1e3,
-            "throughput, MB/s": outcome / 1e6 / took,
+            "throughput, MB/s": outcome.bytes / 1e6 / took,
             "downtime, ms": longest_gap_ms(source, destination),
+            "downtime as the VMM says, ms": outcome.downtime_ms,
             "CPU at the source, s/GiB": cpu_source / gibibytes,
             "CPU at the destination, s/GiB": cpu_destination / gibibytes,
             "peak memory of the source, MiB": source.peak_mib(),
@@ -79,27 +86,60 @@ def measure(vmm, folder, load):
 
 
 def follow(control, began, source):
-    """Bytes that were moved, or why it failed."""
-    moved = 0
+    """What was moved, or why it failed."""
+    moved, downtime = 0, 0.0
     while True:
         source.peak_mib()
-        try:
-            for event in control.events:
-                if event["event"] == "MIGRATION" and event["data"]["status"] == "completed":
-                    return event["data"].get("transferred", moved)
-            answer = control.execute("query-migrate")
-        except (vm.Failed, OSError, json.JSONDecodeError):
-            # A source that is done may be gone before it has answered.
-            for event in control.events:
-                if event["event"] == "MIGRATION" and event["data"]["status"] == "completed":
-                    return event["data"].get("transferred", moved)
-            return moved if moved else "the source is gone"
-        moved = answer.get("ram", {}).get("transferred", moved)
+        event = ended(control)
+        answer = {}
+        if event is None or "transferred" not in event:
+            try:
+                answer = control.execute("query-migrate")
+            except (vm.Failed, OSError, json.JSONDecodeError):
+                # A source that is done may be gone before it has answered.
+                event = ended(control) or {}
+                if event.get("status") != "completed" and not moved:
+                    return "the source is gone"
+                event["status"] = "completed"
+        answer = event if event is not None and "status" not in answer else answer
+        moved = answer.get("transferred", answer.get("ram", {}).get("transferred", moved))
+        downtime = answer.get("downtime", downtime)
         if answer.get("status") == "completed":
-            return moved
+            return Moved(moved, downtime)
         if answer.get("status") in ("failed", "cancelled"):
             return answer.get("error-desc", answer["status"])
         if time.monotonic() - began > PATIENCE:
             control.execute("migrate_cancel")
             return f"not done after {PATIENCE:.0f} s"
-        time.sleep(0.01)
+        control.wait_news(0.01)
+
+
+def ended(control):
+    """The event that says how the migration ended, if it is here."""
+    return next((event["data"] for event in control.events if event["event"] == "MIGRATION" and
+                 event["data"]["status"] in ("completed", "failed", "cancelled")), None)
+
+
+def rounds_until_declared(vmm, folder, cap):
+    """A guest that writes faster than the link, which is capped for that: after which round it was said so.
+
+    None when it was not, which it must be: the migration would go on for ever.
+    """
+    address = f"tcp:127.0.0.1:{host.free_port()}"
+    load = Load("a writer faster than the link", 2 * cap)
+    source = vmm.run(folder, load.cmdline(), RAM)
+    destination = None
+    try:
+        source.wait(r"^GT ready")
+        destination = vmm.receive(folder, load.cmdline(), RAM, address)
+        control = connect(folder, "source")
+        vmm.prepare(control)
+        control.execute("migrate-set-parameters", max_bandwidth=cap * 1_000_000, on_stall="cancel")
+        began = time.monotonic()
+        control.execute("migrate", uri=address)
+        follow(control, began, source)
+        return next((event["data"]["round"] for event in control.events if event["event"] == "MIGRATION_STALL"), None)
+    finally:
+        source.kill()
+        if destination is not None:
+            destination.kill()
