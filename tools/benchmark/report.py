@@ -37,9 +37,11 @@ def compare(samples, names, base):
     return "\n".join(lines)
 
 
-def migration_table(load, samples, failures, names, runs):
+def migration_table(load, samples, failures, names, tried):
     """One column a VMM. Downtime as p50 and p99: its median hides what an operator remembers."""
-    lines = [f"{load} ({runs} runs each)", f"  {'':36}" + "".join(f"{name:>26}" for name in names)]
+    lines = [f"{load}, median (min to max)", f"  {'':36}" + "".join(f"{name:>26}" for name in names)]
+    lines.append(f"  {'runs that moved, of':36}" + "".join(
+        f"{f'{tried[name] - len(failures.get(name, []))} of {tried[name]}':>26}" for name in names))
     for measure, by_vmm in samples.by_measure.items():
         if measure.startswith("downtime"):
             for label, part in (("p50", 0.5), ("p99", 0.99)):
@@ -49,5 +51,5 @@ def migration_table(load, samples, failures, names, runs):
         lines.append(f"  {measure:36}" + "".join(f"{spread(by_vmm.get(name, [])):>26}" for name in names))
     for name in names:
         for why in sorted(set(failures.get(name, []))):
-            lines.append(f"  {name}: {failures[name].count(why)} of {runs} did not move: {why}")
+            lines.append(f"  {name}: {failures[name].count(why)} of {tried[name]} did not move: {why}")
     return "\n".join(lines)

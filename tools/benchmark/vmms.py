@@ -2,7 +2,9 @@
 """What is compared: godwit and stock QEMU 7.2 microvm, each with one or several migration connections."""
 import dataclasses
 import pathlib
+import select
 import sys
+import time
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "guest-tests/scenarios"))
@@ -11,6 +13,7 @@ import vm  # noqa: E402
 from processes import Recorder  # noqa: E402
 
 QEMU = "qemu-system-x86_64"
+LIMIT_MS = 300  # of the downtime
 BOARD = "microvm,acpi=on,pcie=on,pit=off,pic=off,rtc=off,ioapic2=off,isa-serial=on"
 
 
@@ -28,7 +31,7 @@ class Vmm:
         raise NotImplementedError
 
     def prepare(self, control):
-        """Sets what a migration from here needs: as fast as it can, pausing for 300 ms at most."""
+        """Sets what a migration from here needs: as fast as it can, pausing for LIMIT_MS at most."""
         raise NotImplementedError
 
 
@@ -45,7 +48,7 @@ class Godwit(Vmm):
         return Recorder([vm.GODWIT, "receive", address, *self._common(folder, memory, tag)])
 
     def prepare(self, control):
-        control.execute("migrate-set-parameters", downtime_limit=300, multifd_channels=self.connections)
+        control.execute("migrate-set-parameters", downtime_limit=LIMIT_MS, multifd_channels=self.connections)
 
 
 class Qemu(Vmm):
@@ -68,7 +71,8 @@ class Qemu(Vmm):
         return process
 
     def prepare(self, control):
-        control.execute("migrate-set-parameters", downtime_limit=300, max_bandwidth=1 << 40)
+        control.execute("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
+        control.execute("migrate-set-parameters", downtime_limit=LIMIT_MS, max_bandwidth=1 << 40)
         if self.connections > 1:
             self._multifd(control)
 
@@ -77,13 +81,22 @@ class Qemu(Vmm):
         control.execute("migrate-set-parameters", multifd_channels=self.connections)
 
 
+class Control(vm.Qmp):
+    def wait_news(self, patience):
+        """Until the VMM says something unasked, or `patience` seconds."""
+        if select.select([self.socket], [], [], patience)[0]:
+            try:
+                self.events.append(self._read())
+            except (vm.Failed, OSError):
+                pass  # gone: who asks next hears of it
+
+
 def connect(folder, tag, patience=30):
     """QMP to a process that may not have made its socket yet."""
-    import time
     deadline = time.monotonic() + patience
     while True:
         try:
-            return vm.Qmp(f"{folder}/{tag}.sock")
+            return Control(f"{folder}/{tag}.sock")
         except OSError:
             if time.monotonic() > deadline:
                 raise
