@@ -14,7 +14,8 @@
 namespace godwit::migration {
 
 struct PolicyOptions {
-    // Of the downtime, what does not depend on RAM nor on the connection (CostMemory).
+    // Of the downtime, what depends neither on the pages that are left nor on the connection (CostMemory, and
+    // the comparison of all of RAM).
     std::chrono::microseconds fixed_cost{30'000};
     // So many rounds, one after the other, without progress are a stall. A round is progress when it leaves
     // at least a tenth fewer dirty pages than the best one before.

@@ -28,7 +28,7 @@ struct RoundReport {
     std::uint64_t dirty_pages = 0; // written by the guest meanwhile
     double dirty_pages_per_second = 0;
     Duration expected_downtime{}; // of which:
-    Duration fixed_cost{};        // does not depend on RAM
+    Duration fixed_cost{};        // does not depend on the pages that are left
     std::uint32_t throttle = 0;   // percent, while it was sent
     bool stalled = false;         // rounds bring no progress
 };
@@ -56,7 +56,7 @@ struct Report {
     Duration take_over{};
 
     Duration downtime{};   // source: pause called to RUNNING received; destination: FINAL_ROUND to running
-    Duration fixed_cost{}; // of the downtime, what did not depend on RAM
+    Duration fixed_cost{}; // of the downtime, what did not depend on the pages that were left
     Duration total{};
 
     std::uint64_t bytes = 0; // in the channel, everything

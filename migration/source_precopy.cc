@@ -4,6 +4,7 @@
 #include "migration/source_phases.h"
 
 #include "migration/preflight/compare.h"
+#include "migration/ram/ram_digest.h"
 #include "vmm/base/log.h"
 
 #include <cerrno>
@@ -59,13 +60,16 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     if (refused != 0)
         log::warning("the destination does not know this compression; pages go as they are");
     TRY(attempt.open_links(hello.id, theirs.connections, hello.capabilities & theirs.capabilities));
+    PolicyOptions policy = attempt.options().policy;
+    if (attempt.verifies())
+        policy.fixed_cost += forecast_digest(port.memory());
     TRY_IN(attempt.start_dirty_log(), "start the dirty log");
     attempt.report().setup = setup.total();
     attempt.progress().set_status(MigrationStatus::Active);
 
     PageBitmap pending{port.memory().page_count()};
     pending.set_all();
-    return Precopy{attempt, hello.id, std::move(pending), Policy{attempt.options().policy}};
+    return Precopy{attempt, hello.id, std::move(pending), Policy{policy}};
 }
 
 Status Precopy::rounds() {

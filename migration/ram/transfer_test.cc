@@ -27,10 +27,11 @@ struct Machines {
     Machines() : source(world, kRam), destination(world, kRam) {
         source.boot(RunState::Paused); // nothing but the test writes
     }
-    void migrate_with(const Parameters& wanted) {
+    void migrate_with(const Parameters& wanted, const PolicyOptions& policy = {}) {
         LiveParameters parameters{wanted};
         SourceOptions options;
         options.parameters = &parameters;
+        options.policy = policy;
         auto receiving = std::async(std::launch::async, [&] {
             return receive(destination, *link.destination, {}, destination_progress, nullptr);
         });
@@ -171,6 +172,21 @@ TEST_CASE("verification finds a page that differs, before COMMIT", "[migration][
     REQUIRE_FALSE(machines.source.called("handed_over"));
     REQUIRE(machines.source.owns_disk());
     REQUIRE(ram_is_zero(machines.destination));
+}
+
+TEST_CASE("the forecast of the downtime counts the comparison of all of RAM", "[migration][transfer]") {
+    const bool verify = GENERATE(false, true);
+    Parameters wanted;
+    wanted.verify = verify;
+    Machines machines;
+    machines.migrate_with(wanted, {.fixed_cost = 7'000us});
+    REQUIRE(machines.sent.ok());
+    const RoundReport& round = machines.sent->rounds.front();
+    REQUIRE(round.expected_downtime >= round.fixed_cost);
+    if (verify)
+        REQUIRE(round.fixed_cost > 7'000us);
+    else
+        REQUIRE(round.fixed_cost == 7'000us);
 }
 
 TEST_CASE("STATE without the checksums that were agreed is refused", "[migration][transfer][hostile]") {
