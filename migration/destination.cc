@@ -115,6 +115,7 @@ Result<std::optional<Receiving>> greet(Context context) {
         reply.connections = 1;
     TRY(context.ledger.enter(reply.id, context.cancel));
     context.entered = reply.id;
+    TRY_IN(port.prepare_for(judgement.guest), "prepare for the guest");
     context.rounds = TRY(IncomingRounds::create(port.memory(), context.session, context.progress,
                                                 reply.connections, compression_of(reply.capabilities)));
     if (context.options.attachments != nullptr)

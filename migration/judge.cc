@@ -13,7 +13,7 @@ Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello) {
             Reason::VersionProtocol, "version", {std::to_string(version), std::to_string(kProtocolVersion)}));
         return judgement;
     }
-    const Hello theirs = TRY(decode_hello(hello));
+    Hello theirs = TRY(decode_hello(hello));
     judgement.purpose = theirs.purpose;
     judgement.reply = {kProtocolVersion, theirs.capabilities & kCapabilities,
                        theirs.id,        theirs.purpose,
@@ -23,6 +23,7 @@ Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello) {
     for (Difference& one :
          compare_host(theirs.machine, judgement.reply.machine, port.host_state(theirs.machine)))
         judgement.differences.push_back(std::move(one));
+    judgement.guest = std::move(theirs.machine);
     return judgement;
 }
 

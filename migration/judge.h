@@ -14,6 +14,7 @@ struct Judgement {
     Purpose purpose = Purpose::Move;
     Differences differences; // empty: the guest may come
     Hello reply;             // with the source's id
+    MachineDescription guest;
 };
 
 // An error is a HELLO that cannot be read; one of another protocol version can, as a difference.

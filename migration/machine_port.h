@@ -64,6 +64,9 @@ class MachinePort {
 
     // What this host can give to that guest. Changes nothing.
     virtual HostState host_state(const MachineDescription& guest) = 0;
+    // The guest fits and comes now: gives this machine the processor that the guest was given. Nothing of a
+    // guest is in it yet.
+    virtual Status prepare_for(const MachineDescription& guest) = 0;
     // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left.
     virtual Status discard_incoming() = 0;
     // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.

@@ -211,7 +211,7 @@ TEST_CASE("a check is answered, and changes nothing on either side", "[migration
         REQUIRE(answer.value() ==
                 Differences{{"machine.cpu-count", "cpus", "1 vCPUs at the source, 2 here"}});
     REQUIRE(machines.source.calls().empty());
-    REQUIRE(machines.destination.calls().empty());
+    REQUIRE(machines.destination.calls().empty()); // not even prepare_for()
     REQUIRE(machines.destination_progress.snapshot().status == MigrationStatus::None);
     machines.destination.description = machines.source.description;
     machines.check_moved(machines.migrate_over(connected()));

@@ -6,6 +6,7 @@
 
 #include "migration/machine_port.h"
 #include "migration/wire/test_sections.h"
+#include "vmm/cpu/sample_models.h"
 
 #include <algorithm>
 #include <atomic>
@@ -33,6 +34,7 @@ class TestPort : public MachinePort {
         description.board = "test";
         description.memory = ram_size;
         host.memory_available = ram_size;
+        description.cpu = host.cpu = cpu::test::server();
     }
     ~TestPort() override {
         if (guest_runs_)
@@ -67,6 +69,7 @@ class TestPort : public MachinePort {
     // What the tests change.
     MachineDescription description;
     HostState host;
+    MachineDescription prepared_for;
     bool writes_memory = true;      // the running guest
     std::string fails;              // the name of the call that fails
     std::function<void()> on_pause; // before the guest stops
@@ -78,6 +81,10 @@ class TestPort : public MachinePort {
 
     MachineDescription describe() override { return description; }
     HostState host_state(const MachineDescription&) override { return host; }
+    Status prepare_for(const MachineDescription& guest) override {
+        prepared_for = guest;
+        return call("prepare_for");
+    }
     std::string feature_name(std::uint16_t, unsigned bit) override { return fmt::format("bit {}", bit); }
     GuestMemory& memory() override { return *memory_; }
 

@@ -57,6 +57,7 @@ Differences compare_machines(const MachineDescription& source, const MachineDesc
 Differences compare_host(const MachineDescription& source, const MachineDescription& destination,
                          const HostState& host) {
     Differences found;
+    compare_cpu(source.cpu, host.cpu, found);
     if (!host.gives_tsc_khz)
         found.push_back(difference(Reason::CpuTscRate, "cpu", {text(source.tsc_khz), text(host.tsc_khz)}));
     if (source.memory_in_use > host.memory_available)

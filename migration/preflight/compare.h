@@ -22,6 +22,9 @@ Differences compare_machines(const MachineDescription& source, const MachineDesc
 Differences compare_host(const MachineDescription& source, const MachineDescription& destination,
                          const HostState& host);
 
+// Of compare_host(): the processor that the guest was given, and what there is here.
+void compare_cpu(const cpu::CpuModel& guest, const cpu::CpuModel& host, Differences& found);
+
 // Of compare_machines(): devices, matched by id, then by place.
 void compare_devices(const MachineDescription& source, const MachineDescription& destination,
                      const FeatureName& feature_name, Differences& found);

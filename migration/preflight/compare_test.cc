@@ -2,6 +2,7 @@
 //
 // Every reason has a case that brings it about, alone; and the page that lists them for operators.
 #include "migration/preflight/compare.h"
+#include "vmm/cpu/sample_models.h"
 
 #include <catch2/catch.hpp>
 
@@ -11,6 +12,7 @@
 #include <set>
 #include <sstream>
 
+using namespace godwit;
 using namespace godwit::migration;
 
 namespace {
@@ -23,6 +25,7 @@ MachineDescription sample() {
     machine.memory_in_use = std::uint64_t{1} << 28;
     machine.cpus = 2;
     machine.tsc_khz = 2'000'000;
+    machine.cpu = cpu::test::server();
     machine.sections = {{"timer", 2, 2}, {"cpu", 12, 3}};
     DeviceDescription disk;
     disk.id = "disk0";
@@ -52,6 +55,7 @@ HostState sample_host() {
     host.disks = {{"disk0", "/d.raw", 4096, 4096, false}};
     host.taps = {{"net0", "tap0", ""}};
     host.tsc_khz = 2'000'000;
+    host.cpu = cpu::test::server();
     return host;
 }
 
@@ -143,6 +147,33 @@ const std::vector<Case>& cases() {
              s.net().net->mtu.reset();
              s.source.devices[1].features |= 1u << 3;
          }},
+        {Reason::CpuVendor, "cpu: the guest's processor is of 'GenuineIntel', this host's of '????ineIntel'",
+         [](Sides& s) { find_leaf(s.host.cpu.cpuid, 0)->ebx = 0; }},
+        {Reason::CpuFeatureMissing,
+         "cpu: the guest was given avx512f (leaf 0x7 ebx bit 16), which this host cannot give",
+         [](Sides& s) { find_leaf(s.host.cpu.cpuid, 7)->ebx &= ~(1u << 16); }},
+        {Reason::CpuLeafDiffers,
+         "cpu: the guest was given leaf 0x23 eax = 0x7, whose meaning is not known here and which reads "
+         "otherwise "
+         "on this host",
+         [](Sides& s) {
+             s.source.cpu.cpuid.push_back({0x23, 0, false, 7, 0, 0, 0});
+         }},
+        {Reason::CpuLimit,
+         "cpu: the guest was given the size of a CLFLUSH line in 8 bytes = 16, this host can give up to 8",
+         [](Sides& s) { find_leaf(s.source.cpu.cpuid, 1)->ebx = 0x1000; }},
+        {Reason::CpuAddressWidth, "cpu: the guest was given 52 bits of physical addresses, this host has 46",
+         [](Sides& s) { find_leaf(s.source.cpu.cpuid, 0x80000008)->eax = 0x3034; }},
+        {Reason::CpuXsaveLayout,
+         "cpu: XSAVE component 9 has 8 bytes at 2688 for the guest, 8 bytes at 832 on this host",
+         [](Sides& s) { find_leaf(s.host.cpu.cpuid, 0xd, 9)->ebx = 832; }},
+        {Reason::CpuMsrMissing,
+         "cpu: the guest was given register IA32_ARCH_CAPABILITIES with 0x2b, this host's KVM lacks it",
+         [](Sides& s) { s.host.cpu.msrs.pop_back(); }},
+        {Reason::CpuMsrBit,
+         "cpu: the guest was told IA32_ARCH_CAPABILITIES bit 0 (rdcl-no) = 1, which does not hold on this "
+         "host",
+         [](Sides& s) { s.host.cpu.msrs[2].value = 0x2a; }},
         {Reason::CpuTscRate,
          "cpu: the guest's TSC runs at 2000000 kHz, this host's at 3000000 kHz, and KVM cannot scale it here",
          [](Sides& s) {
@@ -206,7 +237,7 @@ TEST_CASE("a device under another id is compared all the same", "[preflight]") {
 
 TEST_CASE("a description arrives as it was sent", "[preflight]") {
     MachineDescription machine = sample();
-    machine.cpu.cpuid = {{7, 1, true, 1, 2, 3, 4}, {0x80000001, 0, false, 5, 6, 7, 8}};
+    machine.cpu.cpuid = {{}, {1}, {7, 1, true, 1, 2, 3, 4}, {0x80000001, 0, false, 5, 6, 7, 8}};
     machine.cpu.msrs = {{0x10a, 0x8000000000000001}};
     const auto bytes = encode(machine);
     REQUIRE(decode_description(bytes).value() == machine);
@@ -219,12 +250,26 @@ TEST_CASE("a description arrives as it was sent", "[preflight]") {
 
 TEST_CASE("counts are bounded before anything is allocated", "[preflight][hostile]") {
     MachineDescription machine;
-    machine.cpu.cpuid.resize(kMaxCpuidEntries + 1);
-    REQUIRE(decode_description(encode(machine)).error().text == "513 CPUID entries, at most 512 can be");
+    machine.cpu.cpuid.resize(cpu::kMaxCpuidEntries + 1);
+    REQUIRE(decode_description(encode(machine)).error().text == "241 CPUID entries, at most 240 can be");
     machine = {};
+    machine.cpu.msrs.resize(cpu::kMaxFeatureMsrs + 1);
+    REQUIRE(decode_description(encode(machine)).error().text == "65 feature registers, at most 64 can be");
+    machine = {};
+    REQUIRE(decode_description(encode(machine)).error().text ==
+            "the guest's processor: CPUID leaves 0 and 1 are not both there");
+    machine = sample();
+    machine.cpu.cpuid.push_back({1});
+    REQUIRE(decode_description(encode(machine)).error().text ==
+            "the guest's processor: leaf 0x1 subleaf 0 is there twice");
+    machine = sample();
+    machine.cpu.msrs.push_back({0x174, 0});
+    REQUIRE(decode_description(encode(machine)).error().text ==
+            "the guest's processor: register 0x174 does not tell features");
+    machine = sample();
     machine.sections.resize(kMaxSections + 1);
     REQUIRE(decode_description(encode(machine)).error().text == "257 sections, at most 256 can be");
-    machine = {};
+    machine = sample();
     machine.board.assign(kMaxNameLength + 1, 'x');
     REQUIRE_FALSE(decode_description(encode(machine)).ok());
     machine = sample();

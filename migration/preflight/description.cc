@@ -64,7 +64,7 @@ Result<bool> get_bool(ByteReader& in) {
 
 Result<cpu::CpuModel> get_cpu(ByteReader& in) {
     cpu::CpuModel model;
-    const auto entries = TRY(get_count(in, kMaxCpuidEntries, "CPUID entries"));
+    const auto entries = TRY(get_count(in, cpu::kMaxCpuidEntries, "CPUID entries"));
     for (std::uint32_t i = 0; i < entries; ++i) {
         cpu::CpuidEntry entry;
         entry.function = TRY(in.le<std::uint32_t>());
@@ -76,13 +76,15 @@ Result<cpu::CpuModel> get_cpu(ByteReader& in) {
         entry.edx = TRY(in.le<std::uint32_t>());
         model.cpuid.push_back(entry);
     }
-    const auto msrs = TRY(get_count(in, kMaxFeatureMsrs, "feature registers"));
+    const auto msrs = TRY(get_count(in, cpu::kMaxFeatureMsrs, "feature registers"));
     for (std::uint32_t i = 0; i < msrs; ++i) {
         cpu::MsrValue msr;
         msr.index = TRY(in.le<std::uint32_t>());
         msr.value = TRY(in.le<std::uint64_t>());
         model.msrs.push_back(msr);
     }
+    if (const auto fault = cpu::fault_of(model))
+        return error(ErrorCode::Protocol, "the guest's processor: {}", *fault);
     return model;
 }
 

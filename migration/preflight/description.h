@@ -65,14 +65,12 @@ struct MachineDescription {
     std::uint64_t memory_in_use = 0; // bytes of guest RAM that take up memory of the host
     std::uint32_t cpus = 1;
     std::uint32_t tsc_khz = 0;
-    cpu::CpuModel cpu; // what the guest was given; empty at a destination, which has no guest yet
+    cpu::CpuModel cpu; // what the guest was given; a destination's is not looked at
     std::vector<SectionDescription> sections;
     std::vector<DeviceDescription> devices;
     bool operator==(const MachineDescription&) const = default;
 };
 
-inline constexpr std::uint32_t kMaxCpuidEntries = 512;
-inline constexpr std::uint32_t kMaxFeatureMsrs = 64;
 inline constexpr std::uint32_t kMaxSections = 256;
 inline constexpr std::uint32_t kMaxDevices = 256;
 inline constexpr std::uint32_t kMaxQueues = 1024;

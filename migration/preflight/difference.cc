@@ -9,7 +9,7 @@ namespace godwit::migration {
 
 namespace {
 
-std::string filled(std::string_view text, std::initializer_list<std::string> values) {
+std::string filled(std::string_view text, const std::vector<std::string>& values) {
     std::string out;
     auto value = values.begin();
     for (std::size_t at = 0; at < text.size(); ++at) {
@@ -27,7 +27,7 @@ std::string filled(std::string_view text, std::initializer_list<std::string> val
 
 } // namespace
 
-Difference difference(Reason reason, std::string subject, std::initializer_list<std::string> values) {
+Difference difference(Reason reason, std::string subject, const std::vector<std::string>& values) {
     const ReasonEntry& entry = entry_of(reason);
     return {std::string{entry.code}, std::move(subject), filled(entry.text, values)};
 }

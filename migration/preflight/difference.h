@@ -7,7 +7,6 @@
 #include "migration/preflight/reason.h"
 #include "vmm/base/result.h"
 
-#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,7 +25,7 @@ struct Difference {
 using Differences = std::vector<Difference>;
 
 // `values` are as many as the reason's text has places.
-Difference difference(Reason reason, std::string subject, std::initializer_list<std::string> values = {});
+Difference difference(Reason reason, std::string subject, const std::vector<std::string>& values = {});
 
 // All of them as one error: each sentence, with its code in brackets.
 Error as_error(std::span<const Difference> differences);

@@ -47,6 +47,7 @@ Hello sample_hello() {
     Hello hello{kProtocolVersion, 0, {}, Purpose::Check, {}};
     hello.machine.board = "test";
     hello.machine.memory = 4096;
+    hello.machine.cpu.cpuid = {{0}, {1}};
     return hello;
 }
 

@@ -80,6 +80,8 @@ class PciHost final : private BusDevice {
     Loop& loop() { return loop_; }
     Bus& bus() { return mmio_; }
     const MmioWindows& windows() const { return config_.windows; }
+    // The windows of a guest that comes from another host. Before anything is mapped in them.
+    void set_windows(const MmioWindows& windows) { config_.windows = windows; }
 
     // The slot taken: the one asked for, or the first free one from 1.
     Result<std::uint8_t> insert(Function& function, std::optional<std::uint8_t> slot);
@@ -103,7 +105,7 @@ class PciHost final : private BusDevice {
 
     Loop& loop_;
     Bus& mmio_;
-    const HostConfig config_;
+    HostConfig config_;
     LoopBusDevice ecam_;
     bool mapped_ = false;
     std::array<std::unique_ptr<IrqLine>, kIntxPins> lines_;

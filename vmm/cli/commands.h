@@ -27,6 +27,7 @@ Command add_migrate(CLI::App& program);
 Command add_timeline(CLI::App& program);
 Command add_tune(CLI::App& program);
 Command add_check(CLI::App& program);
+Command add_cpu(CLI::App& program);
 Command add_save(CLI::App& program);
 Command add_restore(CLI::App& program);
 Command add_migrate_continue(CLI::App& program);

@@ -11,6 +11,11 @@ void MachineOptions::add_to(CLI::App& app) {
     app.add_option("-m,--memory", memory_, "guest RAM: bytes, or with K, M or G")->capture_default_str();
     app.add_option("-c,--cpus", cpus_, fmt::format("vCPUs, 1 to {}", board::kMaxCpus))->capture_default_str();
     app.add_option(
+           "--cpu", cpu_,
+           "the guest's processor: host (all that KVM gives), baseline (what nearly every host can give), "
+           "or a file of `godwit cpu`")
+        ->capture_default_str();
+    app.add_option(
            "--disk", disks_,
            "a disk: path=FILE[,readonly=on|off][,id=NAME][,addr=SLOT]; a raw image or a block device; may be "
            "repeated")
@@ -37,6 +42,7 @@ Result<MachineConfig> MachineOptions::config() const {
     config.name = name_;
     config.memory = TRY(parse_size("--memory", memory_));
     config.cpus = static_cast<std::uint32_t>(TRY(parse_number("--cpus", cpus_, 1, board::kMaxCpus)));
+    config.cpu = cpu_;
     config.serial = serial_;
     config.emulation_assist = emulation_assist_;
     for (const std::string& disk : disks_)

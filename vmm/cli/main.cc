@@ -63,7 +63,8 @@ int main(int argc, char** argv) {
                               cli::add_resume(program),   cli::add_powerdown(program),
                               cli::add_quit(program),     cli::add_tune(program),
                               cli::add_inspect(program),  cli::add_check(program),
-                              cli::add_timeline(program), cli::add_migrate_continue(program)};
+                              cli::add_timeline(program), cli::add_migrate_continue(program),
+                              cli::add_cpu(program)};
     // CLI11 would only say that a subcommand is missing.
     if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
             return c.app->check_name(argv[1]);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace godwit::cpu {
@@ -40,5 +42,13 @@ struct CpuModel {
     std::vector<MsrValue> msrs; // sorted by index
     bool operator==(const CpuModel&) const = default;
 };
+
+// KVM takes 256 entries; what is filled in for each vCPU needs a few of them.
+inline constexpr std::size_t kMaxCpuidEntries = 240;
+inline constexpr std::size_t kMaxFeatureMsrs = 64;
+
+// What is wrong with a model that comes from elsewhere: more entries than these, one that is there twice,
+// leaves 0 and 1 not among them, a register that does not tell features. Nothing when it can be used.
+std::optional<std::string> fault_of(const CpuModel& model);
 
 } // namespace godwit::cpu

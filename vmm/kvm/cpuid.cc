@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/kvm/cpuid.h"
 
+#include "vmm/kvm/ioctl.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/kvm/kvm_api.h"
 
@@ -110,6 +111,29 @@ Result<CpuidTable> make_cpuid_template(const Kvm& kvm) {
     if (find_leaf(table, kHypervisorLeaf) == nullptr || find_leaf(table, kFeaturesLeaf) == nullptr)
         return error(ErrorCode::NoDevice, "this host's KVM does not describe its paravirtual features");
     return table;
+}
+
+std::uint32_t told_tsc_khz(const CpuidTable& table) {
+    const CpuidEntry* const rates = find_leaf(table, kFrequencyLeaf);
+    return rates == nullptr ? 0 : rates->eax;
+}
+
+Status set_cpuid(int vcpu_fd, const CpuidTable& table) {
+    Counted<kvm_cpuid2, kvm_cpuid_entry2> list{table.size()};
+    list.header()->nent = static_cast<__u32>(table.size());
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        const CpuidEntry& entry = table[i];
+        kvm_cpuid_entry2& out = list.data()[i];
+        out.function = entry.function;
+        out.index = entry.index;
+        out.flags = entry.index_matters ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+        out.eax = entry.eax;
+        out.ebx = entry.ebx;
+        out.ecx = entry.ecx;
+        out.edx = entry.edx;
+    }
+    TRY(KVM_CONTROL(vcpu_fd, KVM_SET_CPUID2, list.header()));
+    return {};
 }
 
 CpuidTable cpuid_for(const CpuidTable& shared, const CpuidPlace& place) {

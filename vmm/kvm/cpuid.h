@@ -35,4 +35,10 @@ struct CpuidPlace {
 // The template with APIC ids, topology and clock rates filled in.
 CpuidTable cpuid_for(const CpuidTable& shared, const CpuidPlace& place);
 
+// The guest's TSC in kHz where the table tells it, as cpuid_for() makes it; 0 where it does not.
+std::uint32_t told_tsc_khz(const CpuidTable& table);
+
+// KVM_SET_CPUID2. May be repeated with another table until the vCPU has run.
+Status set_cpuid(int vcpu_fd, const CpuidTable& table);
+
 } // namespace godwit::kvm

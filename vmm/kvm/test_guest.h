@@ -130,8 +130,8 @@ struct TestGuest {
         vm = must(Vm::create(*kvm, *memory));
         must(port_bus.map(0x10, 0x10, ports));
         must(mmio_bus.map(kTestMmio.value, 0x3000, mmio));
-        cpuid = must(make_cpuid_template(*kvm));
-        vcpus = must(VcpuSet::create(*vm, {vcpu_count, cpuid, {port_bus, mmio_bus}, events}));
+        model.cpuid = must(make_cpuid_template(*kvm));
+        vcpus = must(VcpuSet::create(*vm, {vcpu_count, model, {port_bus, mmio_bus}, events}));
         must(set_pvh_entry(vcpus->at(0), kProgram, Gpa{0}));
     }
 
@@ -143,7 +143,7 @@ struct TestGuest {
     RecordingDevice ports;
     RecordingDevice mmio;
     RecordingEvents events;
-    CpuidTable cpuid;
+    cpu::CpuModel model;
     std::unique_ptr<VcpuSet> vcpus;
 };
 

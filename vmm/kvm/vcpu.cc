@@ -3,10 +3,13 @@
 
 #include "vmm/base/log.h"
 #include "vmm/kvm/exit_report.h"
+#include "vmm/kvm/host_model.h"
 #include "vmm/kvm/ioctl.h"
 #include "vmm/kvm/kvm_api.h"
 
+#include <algorithm>
 #include <sys/mman.h>
+#include <utility>
 
 namespace godwit::kvm {
 
@@ -41,37 +44,55 @@ std::string_view to_string(StopReason reason) {
     return "unknown";
 }
 
-Result<std::unique_ptr<Vcpu>> Vcpu::create(Vm& vm, CpuidPlace place, const CpuidTable& shared,
+Result<std::unique_ptr<Vcpu>> Vcpu::create(Vm& vm, CpuidPlace place, const cpu::CpuModel& model,
                                            VcpuBuses buses, VcpuEvents& events) {
     const int raw = TRY(KVM_CONTROL(vm.fd(), KVM_CREATE_VCPU, place.vcpu));
     std::unique_ptr<Vcpu> vcpu{new Vcpu{vm, place, buses, events, Fd::adopt(raw)}};
-    TRY_IN(vcpu->set_up(shared), fmt::format("vCPU {}", place.vcpu));
+    TRY_IN(vcpu->set_up(model), fmt::format("vCPU {}", place.vcpu));
     return vcpu;
 }
 
-Status Vcpu::set_up(const CpuidTable& shared) {
+Status Vcpu::set_up(const cpu::CpuModel& model) {
     shared_ = TRY(Mapping::of_file(fd_, vm_.kvm().run_size(), PROT_READ | PROT_WRITE, true));
     run_ = reinterpret_cast<kvm_run*>(shared_.data());
     host_tsc_khz_ = static_cast<std::uint32_t>(TRY(KVM_CONTROL(fd_.get(), KVM_GET_TSC_KHZ)));
     place_.tsc_khz = host_tsc_khz_;
-
-    cpuid_ = cpuid_for(shared, place_);
-    Counted<kvm_cpuid2, kvm_cpuid_entry2> list{cpuid_.size()};
-    list.header()->nent = static_cast<__u32>(cpuid_.size());
-    for (std::size_t i = 0; i < cpuid_.size(); ++i) {
-        const CpuidEntry& entry = cpuid_[i];
-        kvm_cpuid_entry2& out = list.data()[i];
-        out.function = entry.function;
-        out.index = entry.index;
-        out.flags = entry.index_matters ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
-        out.eax = entry.eax;
-        out.ebx = entry.ebx;
-        out.ecx = entry.ecx;
-        out.edx = entry.edx;
-    }
-    TRY(KVM_CONTROL(fd_.get(), KVM_SET_CPUID2, list.header()));
+    kvm_tsc_khz_ = host_tsc_khz_;
     TRY(set_up_machine_check());
-    msrs_ = MsrSet{TRY(read_present_msrs(fd_.get(), all_msr_indices(vm_.kvm().msr_indices())))};
+    return adopt_cpu(model);
+}
+
+Status Vcpu::adopt_cpu(const cpu::CpuModel& model) {
+    const std::uint32_t told = told_tsc_khz(model.cpuid);
+    TRY(adopt_tsc_khz(told != 0 ? told : host_tsc_khz_));
+    cpuid_ = cpuid_for(model.cpuid, place_);
+    TRY(set_cpuid(fd_.get(), cpuid_));
+    return set_feature_msrs(model.msrs);
+}
+
+cpu::CpuModel Vcpu::cpu_model() const {
+    return {cpuid_, feature_msrs_of(cpuid_, msrs_.all())};
+}
+
+// Which registers there are depends on CPUID. What they hold then counts as their first value, which does not
+// travel: the model does. Those that the model leaves out are as KVM made them, whatever was there before.
+Status Vcpu::set_feature_msrs(const std::vector<MsrValue>& wanted) {
+    auto present = TRY(read_present_msrs(fd_.get(), all_msr_indices(vm_.kvm().msr_indices())));
+    if (fresh_msrs_.empty())
+        fresh_msrs_ = present;
+    std::vector<MsrValue> values = feature_msrs_of(cpuid_, fresh_msrs_);
+    for (const MsrValue& msr : feature_msrs_of(cpuid_, wanted)) {
+        const auto found = std::ranges::find(values, msr.index, &MsrValue::index);
+        if (found == values.end())
+            return error(ErrorCode::Incompatible, "this host's KVM lacks register {:#x}", msr.index);
+        found->value = msr.value;
+    }
+    std::erase_if(values, [&](const MsrValue& msr) {
+        const auto found = std::ranges::find(present, msr.index, &MsrValue::index);
+        return found != present.end() && std::exchange(found->value, msr.value) == msr.value;
+    });
+    TRY(write_msrs(fd_.get(), values));
+    msrs_ = MsrSet{std::move(present)};
     return {};
 }
 
@@ -92,12 +113,13 @@ Status Vcpu::adopt_tsc_khz(std::uint32_t khz) {
         return error(ErrorCode::Incompatible,
                      "the guest's TSC runs at {} kHz, this host's at {} kHz, and it cannot be scaled", khz,
                      host_tsc_khz_);
-    if (!same_rate(khz, host_tsc_khz_)) {
+    if (!same_rate(khz, kvm_tsc_khz_)) {
         TRY(KVM_CONTROL(fd_.get(), KVM_SET_TSC_KHZ, khz));
         if (const int rate = TRY(KVM_CONTROL(fd_.get(), KVM_GET_TSC_KHZ));
             static_cast<std::uint32_t>(rate) != khz)
             return error(ErrorCode::Incompatible, "KVM runs the guest's TSC at {} kHz instead of {}", rate,
                          khz);
+        kvm_tsc_khz_ = khz;
     }
     place_.tsc_khz = khz;
     return {};

@@ -51,7 +51,7 @@ struct VcpuBuses {
 class Vcpu {
   public:
     // `place` gives index and count; its tsc_khz is filled in here. `vm` must outlive the vCPU.
-    static Result<std::unique_ptr<Vcpu>> create(Vm& vm, CpuidPlace place, const CpuidTable& shared,
+    static Result<std::unique_ptr<Vcpu>> create(Vm& vm, CpuidPlace place, const cpu::CpuModel& model,
                                                 VcpuBuses buses, VcpuEvents& events);
 
     std::uint32_t index() const { return place_.vcpu; }
@@ -66,6 +66,11 @@ class Vcpu {
     // measuring gives; Incompatible when this host cannot.
     Status adopt_tsc_khz(std::uint32_t khz);
     bool can_adopt_tsc_khz(std::uint32_t khz) const;
+    // Another processor than it was made with. A model that comes from a guest tells the rate of its TSC,
+    // which is adopted too. Before it runs.
+    Status adopt_cpu(const cpu::CpuModel& model);
+    // The processor that the guest sees, as a model that makes an equal vCPU anywhere.
+    cpu::CpuModel cpu_model() const;
     // What CPUID tells this vCPU.
     const CpuidTable& cpuid() const { return cpuid_; }
     // The MSRs that this vCPU has, and the values they had at creation.
@@ -88,7 +93,8 @@ class Vcpu {
   private:
     Vcpu(Vm& vm, CpuidPlace place, VcpuBuses buses, VcpuEvents& events, Fd fd)
         : vm_(vm), place_(place), buses_(buses), events_(events), fd_(std::move(fd)) {}
-    Status set_up(const CpuidTable& shared);
+    Status set_up(const cpu::CpuModel& model);
+    Status set_feature_msrs(const std::vector<MsrValue>& wanted);
     Status set_up_machine_check();
     Step dispatch();
     void port_access();
@@ -103,11 +109,13 @@ class Vcpu {
     VcpuEvents& events_;
     Fd fd_;
     std::uint32_t host_tsc_khz_ = 0;
+    std::uint32_t kvm_tsc_khz_ = 0; // at which KVM runs it now
     Mapping shared_;
     kvm_run* run_ = nullptr;
     bool io_pending_ = false; // vCPU thread: the last exit is not complete
     std::optional<EmulationAssist> assist_;
     CpuidTable cpuid_;
+    std::vector<MsrValue> fresh_msrs_; // as KVM made the vCPU
     MsrSet msrs_;
 };
 

@@ -28,7 +28,7 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& co
     std::unique_ptr<VcpuSet> set{new VcpuSet{vm}};
     for (std::uint32_t i = 0; i < config.count; ++i) {
         auto worker = std::make_unique<Worker>();
-        worker->vcpu = TRY(Vcpu::create(vm, {i, config.count}, config.cpuid, config.buses, config.events));
+        worker->vcpu = TRY(Vcpu::create(vm, {i, config.count}, config.cpu, config.buses, config.events));
         if (config.emulation_assist)
             worker->vcpu->assist_emulation();
         worker->power_on = TRY(capture_power_on(*worker->vcpu));
@@ -144,6 +144,16 @@ Status VcpuSet::reset() {
         TRY_IN(apply_power_on(*worker->vcpu, *worker->power_on),
                fmt::format("reset of vCPU {}", worker->vcpu->index()));
         worker->stopped = false;
+    }
+    return {};
+}
+
+Status VcpuSet::adopt_cpu(const cpu::CpuModel& model) {
+    const std::lock_guard lock{mutex_};
+    assert(pauses_ != 0);
+    for (const auto& worker : workers_) {
+        TRY_IN(worker->vcpu->adopt_cpu(model), fmt::format("vCPU {}", worker->vcpu->index()));
+        worker->power_on = TRY(capture_power_on(*worker->vcpu));
     }
     return {};
 }

@@ -2,7 +2,7 @@
 //
 // All vCPUs of a machine, each on its own thread, and the way to stop and start them together.
 //
-//     auto vcpus = TRY(VcpuSet::create(vm, {.count = 2, .cpuid = table, .buses = {ports, mmio}, .events =
+//     auto vcpus = TRY(VcpuSet::create(vm, {.count = 2, .cpu = model, .buses = {ports, mmio}, .events =
 //     owner}));
 //     ... set boot state of vcpus->at(0) ...
 //     vcpus->resume();                       // created paused
@@ -34,8 +34,8 @@ namespace godwit::kvm {
 struct PowerOnState; // state/power_on.h
 
 struct VcpuSetConfig {
-    std::uint32_t count = 1; // 1 to kMaximumVcpus
-    const CpuidTable& cpuid; // make_cpuid_template()
+    std::uint32_t count = 1;  // 1 to kMaximumVcpus
+    const cpu::CpuModel& cpu; // host_cpu_model(), or less
     VcpuBuses buses;
     VcpuEvents& events;
     bool emulation_assist = false; // assist/README.md
@@ -45,7 +45,7 @@ inline constexpr std::uint32_t kMaximumVcpus = 64;
 
 class VcpuSet {
   public:
-    // With one pause held: resume() starts the guest. `vm` and everything in `config` but the table must
+    // With one pause held: resume() starts the guest. `vm` and everything in `config` but the model must
     // outlive it.
     static Result<std::unique_ptr<VcpuSet>> create(Vm& vm, const VcpuSetConfig& config);
     // Ends the threads; devices' handlers that run are waited for.
@@ -74,6 +74,10 @@ class VcpuSet {
     // Every vCPU as it was made, waiting to be booted again; those that had stopped may run. The TSC and the
     // guest's clocks go on. Call while paused.
     Status reset();
+
+    // Gives all vCPUs another processor. Only while none has run since it was made: a guest that has looked
+    // must not see it change. Incompatible when KVM refuses a value.
+    Status adopt_cpu(const cpu::CpuModel& model);
 
     // Asserts that pause() is not called there.
     void set_loop_thread(std::thread::id loop) { loop_thread_ = loop; }

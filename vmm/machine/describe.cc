@@ -44,6 +44,7 @@ migration::MachineDescription describe_machine(Machine& machine) {
     description.memory_in_use =
         resident_bytes({machine.memory().host(RamOffset{0}), static_cast<std::size_t>(description.memory)});
     description.cpus = machine.vcpus().size();
+    description.cpu = machine.vcpus().at(0).cpu_model();
     description.tsc_khz = machine.vcpus().at(0).tsc_khz();
     for (const StateSection* const section : machine.sections())
         if (const SectionId id = section->id(); belongs_to_machine(id))
@@ -58,6 +59,7 @@ migration::MachineDescription describe_machine(Machine& machine) {
 migration::HostState describe_host(Machine& machine, const migration::MachineDescription& guest) {
     migration::HostState host;
     host.memory_available = available_memory();
+    host.cpu = machine.cpu_offer();
     const kvm::Vcpu& vcpu = machine.vcpus().at(0);
     host.tsc_khz = vcpu.tsc_khz();
     host.gives_tsc_khz = vcpu.can_adopt_tsc_khz(guest.tsc_khz);

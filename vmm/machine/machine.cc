@@ -7,6 +7,7 @@
 #include "vmm/base/log.h"
 #include "vmm/kvm/state/sections.h"
 #include "vmm/machine/board.h"
+#include "vmm/machine/cpu_choice.h"
 #include "vmm/machine/loop_section.h"
 
 #include <algorithm>
@@ -47,11 +48,25 @@ Status Machine::build_core() {
     kvm_ = TRY(kvm::Kvm::open());
     vm_ = TRY(kvm::Vm::create(*kvm_, *memory_));
     dirty_log_ = std::make_unique<kvm::DirtyLog>(*vm_);
-    const kvm::CpuidTable cpuid = TRY(kvm::make_cpuid_template(*kvm_));
+    cpu::CpuModel host{TRY(kvm::make_cpuid_template(*kvm_)), {}};
     vcpus_ = TRY(
-        kvm::VcpuSet::create(*vm_, {config_.cpus, cpuid, {ports_, mmio_}, *this, config_.emulation_assist}));
+        kvm::VcpuSet::create(*vm_, {config_.cpus, host, {ports_, mmio_}, *this, config_.emulation_assist}));
+    host.msrs = vcpus_->at(0).cpu_model().msrs;
+    cpu_offer_ = TRY(choose_cpu(config_.cpu, host));
+    if (cpu_offer_ != host)
+        TRY(vcpus_->adopt_cpu(cpu_offer_));
     mmio64_ = board::pcie_mmio64(physical_address_bits(vcpus_->at(0).cpuid()));
     loop_.call([&] { vcpus_->set_loop_thread(std::this_thread::get_id()); });
+    return {};
+}
+
+Status Machine::adopt_cpu(const cpu::CpuModel& model) {
+    TRY(vcpus_->adopt_cpu(model));
+    mmio64_ = board::pcie_mmio64(physical_address_bits(vcpus_->at(0).cpuid()));
+    loop_.call([&] {
+        pci_host_->set_windows(
+            {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64_.base, mmio64_.size}});
+    });
     return {};
 }
 

@@ -89,6 +89,11 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     const std::vector<std::unique_ptr<VirtioUnit>>& units() const { return units_; }
     const MachineConfig& config() const { return config_; }
     kvm::VcpuSet& vcpus() { return *vcpus_; }
+    // All that this machine's --cpu allows on this host.
+    const cpu::CpuModel& cpu_offer() const { return cpu_offer_; }
+    // Gives an empty machine the processor that a guest has elsewhere, and what follows from it: where PCI's
+    // 64-bit window is.
+    Status adopt_cpu(const cpu::CpuModel& model);
     Loop& loop() { return loop_; }
     // Disk locks: the owner of the guest has them.
     Status lock_disks();
@@ -127,6 +132,7 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     std::unique_ptr<kvm::Kvm> kvm_;
     std::unique_ptr<kvm::Vm> vm_;
     std::unique_ptr<kvm::DirtyLog> dirty_log_;
+    cpu::CpuModel cpu_offer_;
     board::Window mmio64_{}; // depends on the width of physical addresses
     Bus ports_{"port"};
     Bus mmio_{"mmio"};

@@ -76,6 +76,10 @@ void MigrationPort::handed_over() {
         log::error("{}", status.error().text);
 }
 
+Status MigrationPort::prepare_for(const migration::MachineDescription& guest) {
+    return machine_.adopt_cpu(guest.cpu);
+}
+
 Status MigrationPort::discard_incoming() {
     const Status unlocked = machine_.unlock_disks();
     TRY(machine_.reset());

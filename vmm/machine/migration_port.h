@@ -32,6 +32,7 @@ class MigrationPort final : public migration::MachinePort {
 
     std::vector<StateSection*> sections() override { return machine_.sections(); }
 
+    Status prepare_for(const migration::MachineDescription& guest) override;
     Status discard_incoming() override;
     Status apply_incoming() override;
     Status take_over(migration::RunState state) override;

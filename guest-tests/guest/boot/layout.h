@@ -68,3 +68,4 @@
 #define GATE_WRITE_IOAPIC 3 // ecx: index, edi: value
 #define GATE_STOP 4         // halts for good
 #define GATE_TRIPLE_FAULT 5 // shuts the machine down the hard way
+#define GATE_CPUID 6        // edi: leaf, ecx: subleaf -> eax, ebx, ecx, edx

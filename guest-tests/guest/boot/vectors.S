@@ -110,6 +110,10 @@ gate_stop:
     cli
     hlt
     jmp gate_stop
+gate_cpuid:                             // here, because not every KVM traps CPUID in CPL3
+    mov %edi, %eax
+    cpuid
+    iretq
 gate_triple_fault:
     lidt empty_idt_pointer
     ud2
@@ -117,7 +121,7 @@ gate_triple_fault:
     .section .kdata, "aw", @progbits
     .balign 8
 gates:
-    .quad gate_halt_unless, gate_read_msr, gate_write_msr, gate_write_ioapic, gate_stop, gate_triple_fault
+    .quad gate_halt_unless, gate_read_msr, gate_write_msr, gate_write_ioapic, gate_stop, gate_triple_fault, gate_cpuid
 empty_idt_pointer:
     .word 0
     .quad 0

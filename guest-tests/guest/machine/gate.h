@@ -27,6 +27,16 @@ inline void write_ioapic(u32 index, u32 value) {
     asm volatile("int3" : "+a"(number) : "c"(index), "D"(value) : "memory");
 }
 
+struct CpuidLeaf {
+    u32 eax, ebx, ecx, edx;
+};
+
+inline CpuidLeaf cpuid(u32 function, u32 index) {
+    u64 a = GATE_CPUID, b, c = index, d;
+    asm volatile("int3" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : "D"(function) : "memory");
+    return {static_cast<u32>(a), static_cast<u32>(b), static_cast<u32>(c), static_cast<u32>(d)};
+}
+
 [[noreturn]] inline void stop() {
     asm volatile("int3" ::"a"(u64{GATE_STOP}) : "memory");
     __builtin_unreachable();

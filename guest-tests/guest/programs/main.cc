@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first CPU's way through the guest: read what the loader left, start CPUs and programs, take turns until
 // the end is due, finish, power off.
-//   prog=hello,mem,disk,net,rng,channel,heartbeat,reset,panic (all: mem,disk,net,heartbeat)   time=SECONDS
+//   prog=hello,mem,disk,net,rng,channel,cpuid,heartbeat,reset,panic (all: mem,disk,net,heartbeat)
+//   time=SECONDS
 #include "base/options.h"
 #include "boot/start_info.h"
 #include "machine/acpi.h"
@@ -23,8 +24,8 @@ constexpr u64 console_period = 20 * millisecond;
 constexpr u64 finish_patience = 120 * second;
 
 bool wanted(std::string_view program) {
-    return options.has_item("prog", program) ||
-           (options.has_item("prog", "all") && program != "channel" && program != "rng");
+    return options.has_item("prog", program) || (options.has_item("prog", "all") && program != "channel" &&
+                                                 program != "rng" && program != "cpuid");
 }
 
 struct Running {

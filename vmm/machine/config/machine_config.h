@@ -55,6 +55,7 @@ struct MachineConfig {
     std::string name = "godwit";
     std::uint64_t memory = std::uint64_t{256} << 20; // bytes
     std::uint32_t cpus = 1;
+    std::string cpu = "host";      // "host", "baseline", or a file with a model
     bool emulation_assist = false; // complete what KVM cannot emulate
     std::string kernel;            // empty for a receiver
     std::string initrd;
