@@ -118,7 +118,9 @@ void Loop::Impl::remove_watch(std::uint64_t id) {
     assert(may_touch());
     watches.erase(id);
     io_uring_sqe request{};
-    io_uring_prep_poll_remove(&request, id << 3 | kWatch);
+    // Not a poll removal: the kernel refuses that one (EALREADY) while it handles an event of this very poll,
+    // which would then go on and keep the file open.
+    io_uring_prep_cancel64(&request, id << 3 | kWatch, 0);
     io_uring_sqe_set_flags(&request, IOSQE_CQE_SKIP_SUCCESS);
     io_uring_sqe_set_data64(&request, kIgnored);
     ring->push(request);

@@ -9,6 +9,8 @@
 #include <optional>
 #include <poll.h>
 #include <string>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace godwit {
@@ -196,6 +198,42 @@ TEST_CASE("a destroyed watch never fires, although its completion is queued") {
     timer->arm(milliseconds{5});
     run_until(*loop, [&] { return ticked; });
     CHECK(fired == 1);
+}
+
+TEST_CASE("a file whose watch has gone is closed, however busy its other end is") {
+    const RunningLoop running;
+    for (int round = 0; round < 1000; ++round) {
+        std::array<int, 2> ends{};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+        Fd mine = Fd::adopt(ends[0]);
+        const Fd other = Fd::adopt(ends[1]);
+        const timeval patience{.tv_sec = 20, .tv_usec = 0};
+        REQUIRE(::setsockopt(other.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0);
+        REQUIRE(::fcntl(mine.get(), F_SETFL, O_NONBLOCK) == 0);
+
+        std::unique_ptr<Watch> watch;
+        std::size_t left = 64 * 1024; // then it has had enough
+        running.loop->call([&] {
+            watch = running.loop
+                        ->watch(mine.get(), EPOLLIN | EPOLLRDHUP,
+                                [&](std::uint32_t) {
+                                    std::array<char, 4096> buffer{};
+                                    for (; left > 0; left -= buffer.size()) {
+                                        if (::read(mine.get(), buffer.data(), buffer.size()) <= 0)
+                                            return;
+                                    }
+                                    watch.reset();
+                                    mine = Fd{};
+                                })
+                        .value();
+        });
+        const std::string flood(1 << 20, 'x');
+        ssize_t sent = 0;
+        do
+            sent = ::send(other.get(), flood.data(), flood.size(), MSG_NOSIGNAL);
+        while (sent > 0 || errno == EINTR);
+        CHECK(errno != EAGAIN); // patience is over
+    }
 }
 
 TEST_CASE("a watch refuses a bad descriptor or reports it as an error event") {
