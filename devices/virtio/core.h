@@ -5,6 +5,7 @@
 // driver does into these calls and owns nothing of it. Threads: loop only, except where said.
 #pragma once
 
+#include "devices/virtio/core_subsection.h"
 #include "devices/virtio/device.h"
 #include "devices/virtio/queue.h"
 #include "devices/virtio/spec.h"
@@ -107,6 +108,9 @@ class Core final : public StateSection, private DeviceHost {
     bool running() const { return running_; }
     bool broken() const { return broken_; }
 
+    // Subsections beyond those of this release, in the order of writing; before the first save or load.
+    void add_subsection(CoreSubsection added) { added_.push_back(std::move(added)); }
+
     // ---- state: design section 4. The scratch of a load becomes live in the order core, transport, device:
     // in its commit_load() a transport sees the loaded queues, and may set addresses of queues that are not
     // enabled.
@@ -144,6 +148,8 @@ class Core final : public StateSection, private DeviceHost {
     Status sanitise(Loaded& loaded) const;
     Status sanitise_queue(std::uint16_t index, const Loaded& loaded) const;
     void save_subsections(StateWriter& writer) const;
+    Status save_added(StateWriter& writer) const;
+    const CoreSubsection* added_subsection(std::string_view name) const;
     Status load_device_config(StateReader& reader, const Loaded& loaded);
     Result<SplitQueue> make_queue(const QueueSetup& setup, std::uint64_t features, DeviceEndian endian,
                                   std::uint16_t last_avail) const;
@@ -170,6 +176,7 @@ class Core final : public StateSection, private DeviceHost {
     std::vector<std::optional<SplitQueue>> live_queues_; // while started
     std::vector<SplitQueue*> activation_;                // the device's view of live_queues_
 
+    std::vector<CoreSubsection> added_;
     std::unique_ptr<Loaded> loaded_;
     log::RateLimit guest_errors_;
 };

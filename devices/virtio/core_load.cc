@@ -103,18 +103,35 @@ Status Core::load_subsections(StateReader& reader, Loaded& loaded) {
     for (;;) {
         const auto header = TRY(reader.next_subsection("virtio"));
         if (!header.has_value())
-            return {};
+            break;
         const StateReader::Trail trail{reader, header->name};
         if (std::find(loaded.subsections.begin(), loaded.subsections.end(), header->name) !=
             loaded.subsections.end())
             return reader.within(corrupt("comes twice"));
-        if (header->version != 1)
-            return reader.within(
-                error(ErrorCode::Incompatible, "version {}, only 1 is known here", header->version));
+        const CoreSubsection* const added = added_subsection(header->name);
+        if (added == nullptr && header->version != 1)
+            return reader.within(error(
+                ErrorCode::Incompatible,
+                "unknown subsection, or version {} of one of which only 1 is known here", header->version));
+        if (added != nullptr && (header->version == 0 || header->version > added->version))
+            return reader.within(error(ErrorCode::Incompatible, "version {}, up to {} is known here",
+                                       header->version, added->version));
         loaded.subsections.push_back(header->name);
         reader.step(header->name);
-        TRY(load_subsection(reader, header->name, loaded));
+        TRY(added != nullptr ? added->load(reader, header->version)
+                             : load_subsection(reader, header->name, loaded));
     }
+    for (const CoreSubsection& added : added_)
+        if (std::find(loaded.subsections.begin(), loaded.subsections.end(), added.name) ==
+            loaded.subsections.end())
+            added.absent();
+    return {};
+}
+
+const CoreSubsection* Core::added_subsection(std::string_view name) const {
+    const auto found = std::find_if(added_.begin(), added_.end(),
+                                    [name](const CoreSubsection& one) { return one.name == name; });
+    return found == added_.end() ? nullptr : &*found;
 }
 
 Status Core::load_subsection(StateReader& reader, std::string_view name, Loaded& loaded) {

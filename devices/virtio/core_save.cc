@@ -67,6 +67,18 @@ Status Core::save(StateWriter& writer) {
     };
     flag("virtio/started", "started", (status_ & DRIVER_OK) != 0);
     flag("virtio/disabled", "disabled", disabled_);
+    return save_added(writer);
+}
+
+Status Core::save_added(StateWriter& writer) const {
+    for (const CoreSubsection& added : added_) {
+        if (!added.needed())
+            continue;
+        writer.step(added.name);
+        const auto nesting = writer.begin_subsection(added.name, added.version);
+        TRY(added.save(writer));
+        writer.end(nesting);
+    }
     return {};
 }
 
