@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest is saved to a file and goes on from it; files of a stock QEMU too, damaged files not at all."""
+import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -32,8 +34,7 @@ def test_working_guest_goes_on_from_its_file(scene, guest_tools, cpus):
 
     second = scene.restore(state, tap="tap1", **parts)
     second.wait_line(rf"GT heartbeat n={heartbeats(first)[-1] + 10}\b")
-    done = wire.run(["ping", "-c", "3", "-i", "0.05", "-W", "5", network.GUEST])
-    assert ", 0% packet loss" in done.stdout, done.stdout
+    wire.ping(3)
     second.finish()
     for topic in ("mem", "disk", "net"):
         assert second.report(topic)["errors"] == "0"
@@ -97,14 +98,13 @@ def saved(scene, **parts):
 # ---- refusals
 
 @pytest.mark.parametrize("target, reason", [("missing/guest.state", "No such file"), ("/dev/full", "No space left"),
-                                            ("fifo", "No such device")])
+                                            ("fifo", "No such device"), ("unix:none", "No such file")])
 def test_what_cannot_be_written_does_not_stop_the_guest(scene, target, reason):
     os.mkfifo(scene.path / "fifo")
     guest = scene.run(f"prog=heartbeat {HEARTBEAT}")
     guest.wait_line(r"GT heartbeat n=5\b")
-    path = scene.path / target
-    done = guest.cli("save", str(path), check=False)
-    assert done.returncode == 1 and reason in done.stderr and str(path) in done.stderr, done.stderr
+    done = guest.cli("save", target.replace("unix:", f"unix:{scene.path}/") if ":" in target else str(scene.path / target), check=False)
+    assert done.returncode == 1 and reason in done.stderr and target.removeprefix("unix:") in done.stderr, done.stderr
     goes_on(guest)
     assert not list(scene.path.glob("*.partial"))
     guest.finish()
@@ -141,6 +141,83 @@ def test_fifo_takes_the_stream(scene):
         guest.expect_exit(0)
         assert reader.wait(vm.PATIENCE) == 0
     scene.restore(state).finish()
+
+
+def test_stream_goes_through_programs_and_fifos(scene):
+    first = scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
+    first.wait_line(r"GT heartbeat n=5\b")
+    out, into, packed = (scene.path / name for name in ("out", "in", "guest.state.gz"))
+    os.mkfifo(out)
+    os.mkfifo(into)
+    with open(packed, "wb") as file, subprocess.Popen(f"gzip -1 < {out}", shell=True, stdout=file) as gzip:
+        first.cli("save", str(out), "--quit")
+        first.expect_exit(0)
+        assert gzip.wait(vm.PATIENCE) == 0
+    second = scene.restore(into)
+    subprocess.run(f"gzip -dc {packed} > {into}", shell=True, check=True, timeout=vm.PATIENCE)
+    second.wait_line(r"GT heartbeat n=\d+\s")
+    second.finish()
+    assert second.report("mem")["errors"] == "0"
+    assert_heartbeat_never_broke(first, second)
+
+
+def test_one_process_restores_what_the_other_saves(scene, guest_tools):
+    image = scene.disk()
+    place = f"unix:{scene.path}/stream"
+    first = scene.run(f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=20M {HEARTBEAT}", disk=image)
+    first.wait_line(r"GT heartbeat n=5\b")
+    second = scene.restore(place, disk=image)
+    second.wait_stderr("waiting for a stream")
+    assert second.qmp().execute("query-status")["status"] == "restore-vm"
+    first.cli("save", place, "--quit")
+    first.expect_exit(0)
+    second.wait_line(r"GT heartbeat n=\d+\s")
+    assert not (scene.path / "stream").exists()
+    second.finish()
+    for topic in ("mem", "disk"):
+        assert second.report(topic)["errors"] == "0"
+    check_image(guest_tools, image)
+    assert_heartbeat_never_broke(first, second)
+
+
+@pytest.mark.parametrize("place", ["fifo", "unix:stream"])
+def test_waiting_for_a_stream_can_be_ended(plain_scene, place):
+    os.mkfifo(plain_scene.path / "fifo")
+    place = place.replace("unix:", f"unix:{plain_scene.path}/") if ":" in place else str(plain_scene.path / place)
+    waiting = plain_scene.restore(place)
+    waiting.wait_control()
+    waiting.cli("quit")
+    waiting.expect_exit(0)
+    assert not (plain_scene.path / "stream").exists()
+
+
+def test_damaged_stream_in_a_socket_is_refused_by_place(plain_scene, pristine):
+    state, image = pristine
+    data = bytearray(state.read_bytes())
+    flip(data, "serial", 7)
+    guest = plain_scene.restore(f"unix:{plain_scene.path}/stream", disk=image)
+    guest.wait_stderr("waiting for a stream")
+    with socket.socket(socket.AF_UNIX) as sender, contextlib.suppress(ConnectionError):  # it may be closed at the fault
+        sender.connect(f"{plain_scene.path}/stream")
+        sender.sendall(data)
+    guest.expect_exit(2)
+    assert re.search(r"stream: byte \d+: section 'serial': serial", guest.stderr()), guest.stderr()
+    assert not guest.stdout(), "a part of the guest ran"
+
+
+def test_reader_that_rests_keeps_nobody_from_ending_the_process(plain_scene):
+    guest = plain_scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
+    guest.wait_line(r"GT heartbeat n=5\b")
+    with socket.socket(socket.AF_UNIX) as reader:
+        reader.bind(f"{plain_scene.path}/stream")
+        reader.listen()
+        saving = vm.Process([vm.GODWIT, "save", "--control", str(guest.control), f"unix:{plain_scene.path}/stream"])
+        plain_scene.processes.append(saving)
+        connection, _ = reader.accept()
+        assert connection.recv(4) == b"QEVM"
+        guest.cli("quit")
+        guest.expect_exit(0)
+        saving.expect_exit(8)
 
 
 def section_at(data, name):

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <poll.h>
 #include <unistd.h>
 
 namespace godwit::migration::wire {
@@ -13,10 +14,12 @@ constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
 
 Result<std::size_t> FdSource::read_some(std::span<std::byte> out) {
     for (;;) {
+        if (wait_)
+            TRY(wait_(fd_, POLLIN));
         const ssize_t count = ::read(fd_.get(), out.data(), out.size());
         if (count >= 0)
             return static_cast<std::size_t>(count);
-        if (errno != EINTR)
+        if (errno != EINTR && !(errno == EAGAIN && wait_))
             return system_error(errno, "read the stream");
     }
 }

@@ -5,9 +5,8 @@
 #pragma once
 
 #include "migration/wire/stream_sums.h"
+#include "migration/wire/wait_for.h"
 #include "vmm/base/bytes.h"
-#include "vmm/base/fd.h"
-#include "vmm/base/result.h"
 
 #include <cstdint>
 #include <span>
@@ -23,14 +22,15 @@ class ByteSource {
     virtual Result<std::size_t> read_some(std::span<std::byte> out) = 0;
 };
 
-// A blocking descriptor: file, pipe.
+// A descriptor: file, pipe, socket. Without `wait` it must be a blocking one.
 class FdSource : public ByteSource {
   public:
-    explicit FdSource(Fd fd) : fd_(std::move(fd)) {}
+    explicit FdSource(Fd fd, WaitFor wait = {}) : fd_(std::move(fd)), wait_(std::move(wait)) {}
     Result<std::size_t> read_some(std::span<std::byte> out) override;
 
   private:
     Fd fd_;
+    WaitFor wait_;
 };
 
 class Input {

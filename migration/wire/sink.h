@@ -3,9 +3,8 @@
 // Where a stream is written to: memory or a file descriptor. One thread.
 #pragma once
 
+#include "migration/wire/wait_for.h"
 #include "vmm/base/bytes.h"
-#include "vmm/base/fd.h"
-#include "vmm/base/result.h"
 
 #include <cstddef>
 #include <span>
@@ -32,16 +31,20 @@ class BufferSink : public Sink {
     std::vector<std::byte> bytes_;
 };
 
-// A blocking descriptor: file, pipe. Small writes are gathered; call flush() before closing.
+// A descriptor: file, pipe, socket. Small writes are gathered; call flush() before closing. Without `wait` it
+// must be a blocking one.
 class FdSink : public Sink {
   public:
-    explicit FdSink(Fd fd) : fd_(std::move(fd)) {}
+    explicit FdSink(Fd fd, WaitFor wait = {}) : fd_(std::move(fd)), wait_(std::move(wait)) {}
     Status write(std::span<const std::byte> bytes) override;
     Status flush();
     const Fd& fd() const { return fd_; }
 
   private:
+    Status write_all(std::span<const std::byte> bytes);
+
     Fd fd_;
+    WaitFor wait_;
     std::vector<std::byte> pending_;
 };
 

@@ -75,12 +75,13 @@ constexpr std::chrono::hours kSaveLimit{24};
 
 // The process that saves has a working directory of its own.
 Status save(const std::string& control_path, const std::string& file, bool quit) {
+    const std::string_view kind = file.starts_with("unix:") ? "unix:" : "";
     std::error_code fault;
-    const std::filesystem::path path = std::filesystem::absolute(file, fault);
-    if (file.empty() || fault)
+    const std::filesystem::path path = std::filesystem::absolute(file.substr(kind.size()), fault);
+    if (file.size() == kind.size() || fault)
         return invalid_input("'{}' is not the name of a file", file);
     control::Client client = TRY(control::Client::connect(control_path));
-    TRY(client.execute("save", {{"path", path.string()}, {"quit", quit}}, kSaveLimit));
+    TRY(client.execute("save", {{"path", std::string{kind} + path.string()}, {"quit", quit}}, kSaveLimit));
     return {};
 }
 
@@ -96,7 +97,9 @@ Command add_save(CLI::App& program) {
     CLI::App* const app =
         program.add_subcommand("save", "write the guest to a file that `godwit restore` goes on from");
     app->add_option("--control", options->control_path, "control socket of the machine")->required();
-    app->add_option("file", options->file, "where to: a file, replaced when it exists, or a FIFO")
+    app->add_option("file", options->file,
+                    "where to: a file, replaced when it exists; a FIFO; or unix:PATH, a socket on which "
+                    "`godwit restore` or a program waits")
         ->required();
     app->add_flag("--quit", options->quit, "end the process once the guest is saved");
     app->footer("The guest stands still meanwhile, and goes on unless --quit is given. The file holds RAM "

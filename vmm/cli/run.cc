@@ -165,7 +165,10 @@ Command add_restore(CLI::App& program) {
     };
     auto options = std::make_shared<Options>();
     CLI::App* const app = program.add_subcommand("restore", "go on with a guest that was saved to a file");
-    app->add_option("file", options->file, "what `godwit save`, or a QEMU 7.2 of the same board, wrote")
+    app->add_option(
+           "file", options->file,
+           "what `godwit save`, or a QEMU 7.2 of the same board, wrote: a file, a FIFO, /dev/stdin, or "
+           "unix:PATH, to wait for it on a socket")
         ->required();
     options->machine.add_to(*app);
     app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/client.h"
 
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 #include <cerrno>
 #include <poll.h>

@@ -40,6 +40,7 @@ Result<std::unique_ptr<Instance>> Instance::create(InstanceOptions options) {
 }
 
 Status Instance::set_up() {
+    ending_ = TRY(migration::Cancel::create());
     loop_ = TRY(Loop::create());
     loop_thread_ = std::thread{[this] { loop_->run(); }};
     machine_ = TRY(Machine::create(options_.machine, *loop_, *this));
@@ -140,6 +141,7 @@ void Instance::end(ExitStatus status) {
 }
 
 void Instance::quit() {
+    ending_->request("this process is told to end");
     tasks_.push([this] {
         broadcast("SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}});
         end(outgoing_->doubt().exists() ? ExitStatus::InDoubt : ExitStatus::Success);
@@ -262,7 +264,12 @@ void Instance::guest_arrived() {
 
 Status Instance::restore() {
     log::info("restoring from '{}'", options_.restore);
-    migration::RunState state = TRY(restore_stream(*machine_, options_.restore));
+    auto restored = restore_stream(*machine_, options_.restore, *ending_);
+    if (!restored.ok() && ending_->requested()) {
+        log::info("{}", restored.error().text);
+        return {};
+    }
+    migration::RunState state = TRY(std::move(restored));
     if (options_.start_paused)
         state = migration::RunState::Paused;
     TRY(MigrationPort{*machine_}.take_over(state));
@@ -272,12 +279,12 @@ Status Instance::restore() {
     return {};
 }
 
-Status Instance::save(const std::string& path, AfterSave after) {
+Status Instance::save(const std::string& place, AfterSave after) {
     if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver) ||
         outgoing_->active())
         return invalid_input("the guest cannot be saved now: it is not here, or it is moving");
-    TRY(save_stream(*machine_, path, after));
-    log::info("saved to '{}'", path);
+    TRY(save_stream(*machine_, place, after, *ending_));
+    log::info("saved to '{}'", place);
     return {};
 }
 

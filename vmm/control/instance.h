@@ -77,7 +77,7 @@ class Instance final : private MachineEvents {
     void migration_ended(const Outgoing::Outcome& outcome);
     void guest_arrived();
     Status restore();
-    Status save(const std::string& path, AfterSave after);
+    Status save(const std::string& place, AfterSave after);
 
     // ---- any thread
 
@@ -87,6 +87,7 @@ class Instance final : private MachineEvents {
     void broadcast(std::string_view name, Json data = Json::object());
 
     const InstanceOptions options_;
+    std::unique_ptr<migration::Cancel> ending_; // what keeps the conductor waiting ends with it
     TaskQueue tasks_;
     std::optional<ExitStatus> ended_; // conductor only
     std::unique_ptr<Loop> loop_;

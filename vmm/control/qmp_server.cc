@@ -2,7 +2,7 @@
 #include "vmm/control/qmp_server.h"
 
 #include "vmm/base/log.h"
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 #include <cerrno>
 #include <chrono>

@@ -10,15 +10,16 @@
 #include "migration/wire/stream_writer.h"
 #include "vmm/base/log.h"
 #include "vmm/machine/migration_port.h"
-#include "vmm/machine/output_file.h"
+#include "vmm/machine/stream_place.h"
 
 #include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 namespace godwit {
 
 namespace {
+
+// The guest stands still while a FIFO or a socket is not read.
+constexpr std::chrono::seconds kReaderPatience{30};
 
 Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
     migration::wire::RamWriter writer{sink};
@@ -46,15 +47,16 @@ Status write_stream(Machine& machine, migration::wire::FdSink& file, migration::
     return file.flush();
 }
 
-Status save_held(Machine& machine, const std::string& path, migration::RunState state) {
-    OutputFile file = TRY(OutputFile::create(path));
+Status save_held(Machine& machine, const std::string& place, migration::RunState state,
+                 const migration::Cancel& cancel) {
+    StreamOutput output = TRY(StreamOutput::create(place));
     TRY(machine.hold(Machine::Hold::Save));
     // It has ended: restored, it would hang.
     if (machine.stopped_by_guest())
         return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
-    migration::wire::FdSink sink{TRY(file.writer())};
+    migration::wire::FdSink sink = TRY(output.sink(cancel, kReaderPatience));
     TRY(write_stream(machine, sink, state));
-    return file.finish();
+    return output.finish();
 }
 
 // Guest memory that reads zero so far: a zero page is written only over one that is not.
@@ -78,16 +80,12 @@ class FreshRam final : public migration::wire::RamTarget {
     migration::PageBitmap touched_;
 };
 
-bool is_regular(const Fd& file) {
-    struct stat status {};
-    return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode);
-}
-
-Result<migration::RunState> read_stream(Machine& machine, const std::string& path) {
-    Fd file = TRY(open_file(path, O_RDONLY, 0, ErrorCode::InvalidInput));
+Result<migration::RunState> read_stream(Machine& machine, const std::string& place,
+                                        const migration::Cancel& cancel) {
+    StreamInput stream = TRY(StreamInput::open(place, cancel));
     const auto after_refusal =
-        is_regular(file) ? migration::wire::AfterRefusal::ReadOn : migration::wire::AfterRefusal::Leave;
-    migration::wire::FdSource source{std::move(file)};
+        stream.has_end ? migration::wire::AfterRefusal::ReadOn : migration::wire::AfterRefusal::Leave;
+    migration::wire::FdSource source{std::move(stream.fd), std::move(stream.wait)};
     migration::wire::Input input{source};
     const auto strangers = migration::wire::make_qemu_sections();
     std::vector<StateSection*> sections = machine.sections();
@@ -100,7 +98,7 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pat
         Error fault = std::move(state).error();
         if (fault.code == ErrorCode::Corrupt)
             fault.code = ErrorCode::InvalidInput;
-        return std::move(fault).in(fmt::format("byte {}", reader.position())).in(path);
+        return std::move(fault).in(fmt::format("byte {}", reader.position())).in(place);
     }
     for (const auto& section : strangers)
         TRY(section->commit_load()); // each says that it is dropped
@@ -109,9 +107,10 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pat
 
 } // namespace
 
-Status save_stream(Machine& machine, const std::string& path, AfterSave after) {
+Status save_stream(Machine& machine, const std::string& place, AfterSave after,
+                   const migration::Cancel& cancel) {
     const migration::RunState state = MigrationPort{machine}.run_state();
-    Status saved = save_held(machine, path, state);
+    Status saved = save_held(machine, place, state, cancel);
     if (saved.ok() && after == AfterSave::Stay) {
         saved = machine.unlock_disks();
         if (saved.ok())
@@ -119,15 +118,16 @@ Status save_stream(Machine& machine, const std::string& path, AfterSave after) {
     }
     const Status released = machine.release(Machine::Hold::Save);
     if (!saved.ok())
-        return std::move(saved).error().in(fmt::format("saving to '{}'", path));
+        return std::move(saved).error().in(fmt::format("saving to '{}'", place));
     if (!released.ok())
         return Error{released.error()}.in("the guest was saved but does not go on");
     return {};
 }
 
-Result<migration::RunState> restore_stream(Machine& machine, const std::string& path) {
-    const migration::RunState state = TRY(read_stream(machine, path));
-    TRY_IN(MigrationPort{machine}.apply_incoming(), path);
+Result<migration::RunState> restore_stream(Machine& machine, const std::string& place,
+                                           const migration::Cancel& cancel) {
+    const migration::RunState state = TRY(read_stream(machine, place, cancel));
+    TRY_IN(MigrationPort{machine}.apply_incoming(), place);
     return state;
 }
 

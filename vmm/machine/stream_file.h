@@ -6,6 +6,7 @@
 // Threads: as Machine::hold().
 #pragma once
 
+#include "migration/channel/cancel.h"
 #include "migration/run_state.h"
 #include "vmm/machine/machine.h"
 
@@ -18,16 +19,18 @@ enum class AfterSave {
     Stay, // it stays held, and its disks are written back and let go: the process will end
 };
 
-// The guest stands still while the file is written. A regular file appears at once and whole: it is written
-// beside its place, synced and renamed; anything else (a FIFO that is being read) is written to directly. On
-// any error the guest goes on and no file is left; the error names the path.
-Status save_stream(Machine& machine, const std::string& path, AfterSave after);
+// The guest stands still while the file is written. A regular file appears at once and whole; anything else
+// (stream_place.h) is written to directly, and whoever reads it must not rest for long. On any error, and on
+// a cancel, the guest goes on and no file is left; the error names the place.
+Status save_stream(Machine& machine, const std::string& place, AfterSave after,
+                   const migration::Cancel& cancel);
 
 // Loads a stream that save_stream() or a QEMU 7.2 of the same board wrote: RAM first, then every section
 // into scratch; when all of them are valid they are committed and the disks locked. Nothing runs. Says what
-// the guest did when it was saved. An error names the path, the byte, the section and the field; a file that
-// is damaged is InvalidInput, one that does not fit this machine Incompatible. Precondition: the machine
-// never ran.
-Result<migration::RunState> restore_stream(Machine& machine, const std::string& path);
+// the guest did when it was saved. An error names the place, the byte, the section and the field; a file that
+// is damaged is InvalidInput, one that does not fit this machine Incompatible. A stream
+// that does not come is waited for until a cancel. Precondition: the machine never ran.
+Result<migration::RunState> restore_stream(Machine& machine, const std::string& place,
+                                           const migration::Cancel& cancel);
 
 } // namespace godwit

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 #include <cerrno>
 #include <cstring>
@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-namespace godwit::control {
+namespace godwit {
 
 namespace {
 
@@ -61,4 +61,4 @@ Result<Fd> listen_unix(const std::string& path) {
     return fd;
 }
 
-} // namespace godwit::control
+} // namespace godwit
