@@ -14,6 +14,7 @@ import xml.etree.ElementTree
 TREE = pathlib.Path(__file__).resolve().parent.parent
 BUILD = TREE / "build"
 SANITIZED = TREE / "build-sanitized"
+WORKERS = 3  # scenarios at once: most of them wait most of the time
 
 
 @dataclasses.dataclass
@@ -78,7 +79,7 @@ def scenarios(pattern):
     report = BUILD / "scenarios.xml"
     report.unlink(missing_ok=True)
     argv = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}",
-            "guest-tests/scenarios"]
+            "--numprocesses", str(WORKERS), "--dist", "loadgroup", "guest-tests/scenarios"]
     if pattern:
         argv += ["-k", pattern]
     run(argv, env={**os.environ, "GODWIT_BUILD": str(BUILD)})

@@ -9,9 +9,16 @@ import pytest
 import vm
 
 TRANSPORTS = ["pci", "ccw"]
+LINUX = {"booted"}  # fixtures that boot a Linux once for many tests
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items):
+    # Where tests run beside each other (pytest-xdist), the boot of a Linux is begun first and is shared by one worker.
+    items.sort(key=lambda item: not LINUX.intersection(item.fixturenames))
+    for item in items:
+        if LINUX.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(f"linux-{item.callspec.params['transport']}"))
     if not os.path.exists("/dev/kvm"):
         for item in items:
             if "no_kvm" not in item.keywords:
@@ -20,6 +27,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
+    config.addinivalue_line("markers", "xdist_group: tests that one worker runs, where there are workers")
 
 
 @pytest.fixture(params=TRANSPORTS)

@@ -43,7 +43,7 @@ def before_commit():
             elif fault.action is Action.DELAY:
                 outcomes = (MOVED,)
             elif fault.action is Action.KILL_DESTINATION and fault.when is When.AFTER and message == "READY":
-                outcomes = (STAYED, DOUBT)  # COMMIT may have been sent to the one that was killed
+                outcomes = (STAYED, DOUBT)  # whether COMMIT could be sent to the one that was killed
             elif fault.action is Action.CORRUPT and message == "RAM":
                 # A page whose checksum does not hold may have been written to on its way: it is repaired when it
                 # comes again, and only a page that does not come again ends the migration.
@@ -59,7 +59,7 @@ def at_commit():
             (Action.KILL_SOURCE, When.BEFORE): (GONE,),
             (Action.KILL_SOURCE, When.AFTER): (MOVED,),
             (Action.KILL_DESTINATION, When.BEFORE): (DOUBT,),
-            (Action.KILL_DESTINATION, When.AFTER): (DOUBT, GONE),  # RUNNING may have passed
+            (Action.KILL_DESTINATION, When.AFTER): (DOUBT,),
             (Action.CUT, When.BEFORE): (STAYED,),
             (Action.CUT, When.AFTER): (MOVED,),
             (Action.BLACK_HOLE, When.BEFORE): (STAYED,),
@@ -70,7 +70,7 @@ def at_commit():
     for fault in each("RUNNING"):
         outcomes = {
             Action.KILL_SOURCE: (MOVED,),
-            Action.KILL_DESTINATION: (DOUBT,) if fault.when is When.BEFORE else (DOUBT, GONE),
+            Action.KILL_DESTINATION: (DOUBT,) if fault.when is When.BEFORE else (GONE,),
         }.get(fault.action, (MOVED,))
         yield Case("move", (fault,), outcomes)
 
@@ -85,13 +85,13 @@ def asked():
             if fault.action is Action.KILL_SOURCE:
                 outcomes = (GONE,)
             elif fault.action is Action.KILL_DESTINATION:
-                outcomes = (DOUBT,) if fault.when is When.BEFORE else (DOUBT, STAYED)
+                outcomes = (STAYED,) if fault.when is When.AFTER and message == "RELINQUISH" else (DOUBT,)
             yield Case("ask", (commit_lost, fault), outcomes)
     for message in ("QUERY", "RUNNING"):
         for fault in each(message):
             outcomes = (MOVED,)
             if fault.action is Action.KILL_DESTINATION:
-                outcomes = (DOUBT,) if fault.when is When.BEFORE else (DOUBT, GONE)
+                outcomes = (GONE,) if fault.when is When.AFTER and message == "RUNNING" else (DOUBT,)
             yield Case("ask", (running_lost, fault), outcomes)
 
 

@@ -18,7 +18,6 @@ HEADER = struct.Struct("<4sHHIIII")
 HEADER_BYTES = 32
 
 
-
 def protocol_messages():
     """{number: name}, read from where the protocol is written down."""
     text = (pathlib.Path(__file__).resolve().parents[2] / "migration/protocol/message.h").read_text()
@@ -77,6 +76,8 @@ class FaultProxy:
         self._counts = {}
         self._paused = False
         self._healed = threading.Event()
+        self._calm = threading.Event()  # no fault is coming about
+        self._calm.set()
         self.struck = []  # faults that came about
         self.seen = []  # (direction, message) in the order of arrival here
         self.passed = []  # the same of those that went on
@@ -102,7 +103,7 @@ class FaultProxy:
     def close(self):
         self.heal()
         self._listener.close()
-        self._break_all()
+        self._shut(self._take_sockets())
 
     # ---- connections
 
@@ -137,18 +138,18 @@ class FaultProxy:
         threading.Thread(target=self._relay, args=(source, destination, "to destination"), daemon=True).start()
         self._relay(destination, source, "to source")
 
-    def _break_all(self):
+    def _take_sockets(self):
         with self._lock:
-            sockets, self._sockets = self._sockets, []
-        for one in sockets:
-            self._shut(one)
+            taken, self._sockets = self._sockets, []
+        return taken
 
     @staticmethod
-    def _shut(one):
-        try:
-            one.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    def _shut(sockets):
+        for one in sockets:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     # ---- frames
 
@@ -187,29 +188,38 @@ class FaultProxy:
         if self._hole:
             self._swallow()
         if fault is None:
-            writer.sendall(frame)
-            self.passed.append((direction, message))
-            return
-        if fault.action is Action.DELAY:
-            self._healed.wait(self.DELAY_SECONDS)
-        if fault.action is Action.CORRUPT:
-            frame = self._with_a_flipped_bit(frame, body)
-        if fault.action in (Action.DELAY, Action.CORRUPT):
-            writer.sendall(frame)
-            self.passed.append((direction, message))
-            return
-        if fault.when is When.AFTER:
-            writer.sendall(frame)
-            self.passed.append((direction, message))
-        if fault.action is Action.BLACK_HOLE:
+            self._calm.wait()
+            self._send(frame, message, writer, direction)
+        elif fault.action in (Action.DELAY, Action.CORRUPT):
+            if fault.action is Action.DELAY:
+                self._healed.wait(self.DELAY_SECONDS)
+            else:
+                frame = self._with_a_flipped_bit(frame, body)
+            self._send(frame, message, writer, direction)
+        elif fault.action is Action.BLACK_HOLE:
             self._silent_since = time.monotonic()
             self._hole = True
             self._swallow()
-        elif fault.action is Action.CUT:
-            self._break_all()
-            raise _Closed
         else:
-            self._kill[fault.action]()
+            self._break(fault, frame, message, writer, direction)
+
+    def _send(self, frame, message, writer, direction):
+        writer.sendall(frame)
+        self.passed.append((direction, message))
+
+    def _break(self, fault, frame, message, writer, direction):
+        """With this frame, before it or after it; an answer to it does not pass."""
+        self._calm.clear()
+        try:
+            if fault.when is When.AFTER:
+                self._send(frame, message, writer, direction)
+            broken = self._take_sockets()
+            if fault.action is not Action.CUT:
+                self._kill[fault.action]()
+            self._shut(broken)
+        finally:
+            self._calm.set()
+        raise _Closed
 
     def _swallow(self):
         self._healed.wait()

@@ -2,6 +2,7 @@
 """A network namespace with a bridge and taps: the wire between the guests and their clients."""
 import itertools
 import os
+import re
 import subprocess
 
 HOST = "10.0.2.1"
@@ -44,6 +45,12 @@ class Network:
 
     def popen(self, argv, **options):
         return subprocess.Popen(["ip", "netns", "exec", self.netns, *argv], **options)
+
+    def ping(self, count=5, size=1400, interval=0.02, address=GUEST):
+        """The guest answers the first `count` echo requests, however late: ping's own end is two round trips later."""
+        done = self.run(["ping", "-c", str(count), "-w", "60", "-i", str(interval), "-s", str(size), address])
+        answered = {int(n) for n in re.findall(r"icmp_seq=(\d+) ttl", done.stdout)}
+        assert answered >= set(range(1, count + 1)), done.stdout + done.stderr
 
     def close(self):
         subprocess.run(["ip", "netns", "del", self.netns], capture_output=True, check=False)

@@ -21,11 +21,6 @@ def ccw(tmp_path):
     made.close()
 
 
-def ping(wire, count=5, size=1400):
-    done = wire.run(["ping", "-c", str(count), "-i", "0.02", "-s", str(size), "-W", "5", network.GUEST])
-    assert ", 0% packet loss" in done.stdout, done.stdout + done.stderr
-
-
 def wait_ready(guest, revision=None, irq=None, endian=None):
     guest.wait_line(r"^GT ready")
     report = guest.report("ccw")
@@ -55,7 +50,7 @@ def test_each_kind_of_driver(ccw, guest_tools, options, expected):
     image = ccw.disk()
     guest = ccw.run(f"{WORK} {options}", disk=image, tap="tap0")
     wait_ready(guest, *expected)
-    ping(wire)
+    wire.ping()
     time.sleep(0.5)
     finish(guest, guest_tools, image)
     report = guest.report("disk")
@@ -91,7 +86,7 @@ def test_byte_order_is_in_the_stream_only_when_it_is_not_little(ccw, guest_tools
     assert (SUBSECTION in state.read_bytes()) == in_stream
     second = ccw.restore(state, disk=image, tap="tap1")
     second.wait_line(r"GT heartbeat n=\d+\s")
-    ping(wire)
+    wire.ping()
     finish(second, guest_tools, image)
     assert_heartbeat_never_broke(first, second)
 
@@ -113,7 +108,7 @@ def test_each_kind_of_driver_moves_there_and_back(ccw, guest_tools, options):
     time.sleep(0.3)
     result = probe.end()
     assert result["duplicated"] == 0 and result["foreign"] == 0 and result["received"] > len(result["missing_at"]), result
-    ping(wire)
+    wire.ping()
     finish(chain[-1], guest_tools, image)
     assert_heartbeat_never_broke(*chain)
 
@@ -166,11 +161,11 @@ def test_both_transports_in_one_guest(ccw, guest_tools, disk, net):
     image = ccw.disk()
     source = ccw.run(WORK, disk=image, tap="tap0")
     source.wait_line(r"^GT ready")
-    ping(wire)
+    wire.ping()
     destination = ccw.receive(disk=image, tap="tap1")
     migrate(source, destination)
     destination.wait_line(r"GT heartbeat n=\d+\s")
-    ping(wire)
+    wire.ping()
     finish(destination, guest_tools, image)
 
 
