@@ -17,7 +17,7 @@ import network  # noqa: E402
 import vm  # noqa: E402
 from test_state import QEMU_BOARD  # noqa: E402
 
-COLUMNS = ["boots to init", "disk", "network", "SMP", "migrates", "reboot", "power-off"]
+COLUMNS = ["boots to init", "disk", "network", "entropy", "SMP", "migrates", "reboot", "power-off"]
 PATIENCE = 1200  # this is about whether, not when: hosts that emulate are slow
 
 
@@ -29,7 +29,7 @@ class Godwit:
         suffix = "" if self.trial["transport"] == "pci" else f",transport={self.trial['transport']}"
         return ["--memory", self.trial["memory"], "--cpus", str(self.trial["cpus"]),
                 "--disk", f"path={self.path}/disk.raw{suffix}", "--net", f"tap={tap},mac=02:00:00:00:00:15{suffix}",
-                *self.trial["options"]]
+                "--rng", f"source=getrandom{suffix}", *self.trial["options"]]
 
     def start(self, name, words, may_reset=False):
         return vm.Vm(self, "run", name, ["--kernel", self.trial["kernel"], "--initrd", self.trial["initrd"], "--cmdline", words,
@@ -57,6 +57,7 @@ class Qemu:
                               "-device", "virtio-blk-pci,drive=d0,addr=1,disable-legacy=on",
                               "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no",
                               "-device", "virtio-net-pci,netdev=n0,addr=2,disable-legacy=on,romfile=,mac=02:00:00:00:00:15",
+                              "-object", "rng-builtin,id=r0", "-device", "virtio-rng-pci,rng=r0,addr=3,disable-legacy=on",
                               "-qmp", f"unix:{control},server=on,wait=off", *more], self.wire.netns)
         process.control = control
         threading.Thread(target=self._end_with_error, args=(process,), daemon=True).start()
@@ -115,15 +116,17 @@ def work(vmm, trial, result, processes):
         result["SMP"] = "yes" if int(booted[2]) == trial["cpus"] else f"{booted[2]} of {trial['cpus']}"
     disk = attempt(lambda: guest.wait_line(r"GT linux disk ready", PATIENCE))
     net = attempt(lambda: ping(vmm.wire, guest))
+    entropy = attempt(lambda: takes_entropy(guest))
     moved = attempt(lambda: move(vmm, guest, processes))
     guest = processes[-1]
     net = net and attempt(lambda: ping(vmm.wire, guest))
+    entropy = entropy and attempt(lambda: takes_entropy(guest))
     result["migrates"] = "yes" if moved else "no"
     off = attempt(lambda: power_off(guest))
     report = re.findall(r"GT linux disk files=(\d+) .* errors=(\d+)", linux_guest.serial_text(*processes))
     disk = disk and off and report and int(report[-1][0]) > 0 and report[-1][1] == "0"
     disk = disk and attempt(lambda: linux_guest.check_disk(vmm.path / "disk.raw"))
-    result.update({"disk": yes(disk), "network": yes(net), "power-off": yes(off)})
+    result.update({"disk": yes(disk), "network": yes(net), "entropy": yes(entropy), "power-off": yes(off)})
     result["complaints"] = re.findall(r"GT linux (?:dmesg-problem|fail) .*", linux_guest.serial_text(*processes))
 
 
@@ -131,6 +134,12 @@ def power_off(guest):
     guest.send(b"q")
     guest.wait_line(r"GT linux exit status=", PATIENCE)
     guest.expect_exit(0, PATIENCE)
+
+
+def takes_entropy(guest):
+    seen = len(guest.lines)
+    guest.send(b"e")
+    guest.wait_line(r"GT linux entropy current=virtio_rng\.\d+ bytes=64 changes=1", PATIENCE, after=seen)
 
 
 def ping(wire, guest):

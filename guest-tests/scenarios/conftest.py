@@ -59,12 +59,14 @@ class Scene:
         return self.network
 
     def options(self, memory="128M", cpus=1, disk=None, readonly=False, tap=None,
-                serial="stdio"):
+                serial="stdio", rng=False):
         options = ["--memory", memory, "--cpus", str(cpus), "--serial", serial]
         if disk:
             options += ["--disk", f"path={disk},readonly={'on' if readonly else 'off'}{self._on('disk')}"]
         if tap:
             options += ["--net", f"tap={tap},mac=02:00:00:00:00:15{self._on('net')}"]
+        if rng:
+            options += ["--rng", f"source=getrandom{self._on('rng')}"]
         return options
 
     def _on(self, device):

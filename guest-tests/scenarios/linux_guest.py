@@ -54,10 +54,10 @@ class Booted:
     image: pathlib.Path
     boot_lines: list
 
-    def restore(self, scene, tap="tap0"):
+    def restore(self, scene, tap="tap0", extra=()):
         """Goes on with a copy in the scene; the disk is scene.path/disk.raw."""
         shutil.copy(self.image, scene.path / "disk.raw")
-        guest = scene.restore(self.state, name="source", disk=scene.path / "disk.raw", tap=tap)
+        guest = scene.restore(self.state, name="source", disk=scene.path / "disk.raw", tap=tap, rng=True, extra=extra)
         guest.wait_line(r"GT linux clock n=\d+ ", PATIENCE)
         return guest
 
@@ -68,7 +68,7 @@ def boot(path, transport):
         scene.with_network()
         image = path / "disk.raw"
         make_disk(image)
-        guest = scene.start("run", "boot", [*kernel_options(transport), *scene.options(disk=image, tap="tap0")])
+        guest = scene.start("run", "boot", [*kernel_options(transport), *scene.options(disk=image, tap="tap0", rng=True)])
         for line in (r"GT linux disk ready", r"GT linux tcp ready", r"GT linux clock n=2 "):
             guest.wait_line(line, PATIENCE)
         guest.cli("save", str(path / "guest.state"), "--quit")

@@ -36,8 +36,9 @@ def test_every_cpu_writes_memory(plain_scene):
     assert guest.report("mem")["errors"] == "0"
 
 
-def test_reset_boots_again(plain_scene):
-    guest = plain_scene.run("prog=reset")
+@pytest.mark.parametrize("way", ["acpi", "chipset", "keyboard"])
+def test_reset_boots_again(plain_scene, way):
+    guest = plain_scene.run(f"prog=reset reset.by={way}")
     guest.wait_line(r"^GT boot")
     again = len(guest.lines)
     guest.wait_line(r"^GT boot", after=again)

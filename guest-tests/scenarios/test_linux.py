@@ -112,7 +112,7 @@ def test_moves_there_and_back_at_work(scene, booted):
     traffic.wait_progress()
     chain = [first]
     for name, tap in (("there", "tap1"), ("back", "tap0")):
-        destination = scene.receive(name, disk=scene.path / "disk.raw", tap=tap)
+        destination = scene.receive(name, disk=scene.path / "disk.raw", tap=tap, rng=True)
         traffic.move(chain[-1], destination)
         chain.append(destination)
         traffic.wait_progress()
@@ -159,3 +159,28 @@ def test_power_button(scene, booted):
     guest.wait_line(r"GT linux finish why=power_button", linux_guest.PATIENCE)
     guest.wait_line(r"GT linux exit status=0\b", linux_guest.PATIENCE)
     guest.expect_exit(0, linux_guest.PATIENCE)
+
+
+def test_entropy_comes_from_the_device_before_and_after_a_move(scene, booted):
+    scene.with_network()
+    chain = [booted.restore(scene)]
+    chain.append(scene.receive("there", disk=scene.path / "disk.raw", tap="tap1", rng=True))
+    for number, guest in enumerate(chain):
+        if number:
+            chain[0].cli("migrate", guest.address)
+            chain[0].expect_exit(0)
+        guest.send(b"e")
+        guest.wait_line(r"GT linux entropy current=virtio_rng\.0 bytes=64 changes=1", linux_guest.PATIENCE)
+    finish(chain[-1])
+    assert_no_complaint(*chain)
+
+
+@pytest.mark.parametrize("way", ["acpi", "bios", "efi", "kbd", "pci"])
+def test_reset_by(scene, booted, way):
+    """Whichever way a kernel believes in; one with CONFIG_EFI, as those of distributions, takes efi here, and then bios."""
+    scene.with_network()
+    guest = booted.restore(scene, extra=["--no-reboot"])
+    guest.send(b"r" + way[0].encode())
+    guest.wait_line(rf"GT linux reset type={way}", linux_guest.PATIENCE)
+    guest.expect_exit(0, linux_guest.PATIENCE)
+    assert "fail" not in serial_text(guest)

@@ -124,7 +124,15 @@ class Qmp:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(str(path))
+        deadline = time.monotonic() + PATIENCE
+        while True:  # a server's path is there a moment before anybody listens
+            try:
+                self.socket.connect(str(path))
+                break
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
         self.file = self.socket.makefile("rwb")
         self.events = []
         self.greeting = self._read()

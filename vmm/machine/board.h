@@ -68,6 +68,10 @@ inline constexpr Window kKvmPrivate{0xfeff'c000, 0x4000};
 
 inline constexpr Window kSerialPorts{0x3f8, 8}; // COM1
 
+// Resets without ACPI; QEMU's board has nothing there.
+inline constexpr Window kResetControlPort{0xcf9, 1};
+inline constexpr Window kKeyboardCommandPort{0x64, 1};
+
 // Global system interrupts.
 inline constexpr std::uint32_t kSerialGsi = 4;
 inline constexpr std::uint32_t kGedGsi = 9; // edge

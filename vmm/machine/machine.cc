@@ -82,6 +82,9 @@ Status Machine::build_chipset() {
     TRY(mmio_.map(board::kGedEvents.base, board::kGedEvents.size, ged_->event_registers()));
     TRY(mmio_.map(board::kGedRegisters.base, board::kGedRegisters.size, ged_->sleep_registers()));
 
+    TRY(ports_.map(board::kResetControlPort.base, board::kResetControlPort.size, reset_control_));
+    TRY(ports_.map(board::kKeyboardCommandPort.base, board::kKeyboardCommandPort.size, keyboard_reset_));
+
     pci::HostConfig host;
     host.ecam = board::kPcieEcam.base;
     host.windows = {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64_.base, mmio64_.size}};

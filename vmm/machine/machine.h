@@ -15,6 +15,7 @@
 
 #include "devices/console/console.h"
 #include "devices/ged.h"
+#include "devices/reset_ports.h"
 #include "devices/serial/serial.h"
 #include "transports/ccw/css.h"
 #include "transports/pci/host.h"
@@ -143,6 +144,8 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     std::unique_ptr<Serial> serial_;
     std::unique_ptr<IrqLine> ged_irq_;
     std::unique_ptr<Ged> ged_;
+    ResetPort reset_control_{ResetPort::Kind::ResetControl, [this] { reset_requested(); }};
+    ResetPort keyboard_reset_{ResetPort::Kind::Keyboard, [this] { reset_requested(); }};
     std::unique_ptr<pci::PciHost> pci_host_;
     std::unique_ptr<ccw::ChannelSubsystem> css_; // only when a device is on it
     std::vector<std::unique_ptr<VirtioUnit>> units_;

@@ -11,6 +11,7 @@ namespace {
 constexpr u64 event_selector = 0xfea00000;
 constexpr u32 power_down_event = 2;
 constexpr u8 sleep_type_s5 = 5 << 2, sleep_enable = 1 << 5;
+constexpr u16 reset_control_port = 0xcf9, keyboard_port = 0x64;
 
 } // namespace
 
@@ -19,7 +20,16 @@ void off() {
     gate::stop();
 }
 
-void reset() {
+void reset(std::string_view way) {
+    if (way == "chipset") {
+        out8(reset_control_port, 2); // how, then do it
+        out8(reset_control_port, 6);
+        gate::stop();
+    }
+    if (way == "keyboard") {
+        out8(keyboard_port, 0xfe);
+        gate::stop();
+    }
     write_register<u8>(platform.reset_register, platform.reset_value);
     gate::stop();
 }

@@ -145,7 +145,7 @@ void run_programs() {
     Report("exit").add("status", failures != 0 ? 1 : 0);
     if (options.has_item("prog", "reset")) {
         Report("reset");
-        power::reset();
+        power::reset(options.text("reset.by", "acpi"));
     }
     power::off();
 }

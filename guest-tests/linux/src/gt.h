@@ -55,6 +55,9 @@ int run_tcp(void);
 /* Configures lo and eth0; false when there is no such card. */
 bool set_up_network(void);
 
+/* Which device the kernel takes entropy from, and some bytes of it. */
+void report_entropy(void);
+
 /* Loads the drivers /modules/NN-NAME.ko in the order of their numbers, where the kernel has not got them
  * built in.
  */

@@ -196,6 +196,23 @@ static void raw_console(void) {
     tcsetattr(STDIN_FILENO, TCSANOW, &t);
 }
 
+/* At once, with nothing stopped; the disk may be in any state. */
+static void reset_by(char letter) {
+    static const char* const kTypes[] = {"acpi", "bios", "efi", "kbd", "pci", "triple"};
+    for (size_t i = 0; i < sizeof kTypes / sizeof kTypes[0]; i++) {
+        if (kTypes[i][0] != letter)
+            continue;
+        const int fd = open("/sys/kernel/reboot/type", O_WRONLY);
+        const ssize_t length = (ssize_t)strlen(kTypes[i]);
+        if (fd < 0 || write(fd, kTypes[i], (size_t)length) != length)
+            report("fail what=reboot_type errno=%d", errno);
+        report("reset type=%s", kTypes[i]);
+        tcdrain(STDOUT_FILENO);
+        reboot(RB_AUTOBOOT);
+    }
+    report("fail what=reset letter=%c", letter);
+}
+
 /* The power button is an input device; any EV_KEY KEY_POWER press on the first one counts. */
 static bool power_button_pressed(int fd) {
     struct {
@@ -243,6 +260,10 @@ static const char* watch(void) {
                 status_lines();
             if (letter == 'a')
                 save_acpi_tables();
+            if (letter == 'e')
+                report_entropy();
+            if (letter == 'r' && read(STDIN_FILENO, &letter, 1) == 1)
+                reset_by(letter);
         } else if (polled[0].revents) {
             polled[0].fd = -1; /* no console input: poll must not spin */
         }

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,6 +35,21 @@ void load_modules(void) {
     }
     if (count >= 0)
         free(names);
+}
+
+void report_entropy(void) {
+    char current[64] = "none";
+    uint8_t first[32] = {0}, second[32] = {0};
+    const int sysfs = open("/sys/class/misc/hw_random/rng_current", O_RDONLY | O_CLOEXEC);
+    const ssize_t length = read(sysfs, current, sizeof current - 1);
+    close(sysfs);
+    if (length > 0)
+        current[strcspn(current, "\n")] = '\0';
+    const int device = open("/dev/hwrng", O_RDONLY | O_CLOEXEC);
+    const ssize_t count = read(device, first, sizeof first), again = read(device, second, sizeof second);
+    close(device);
+    report("entropy current=%s bytes=%zd changes=%d", current, count + again,
+           memcmp(first, second, sizeof first) != 0);
 }
 
 static bool copy_file(const char* from, const char* to) {

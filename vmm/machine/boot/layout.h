@@ -19,6 +19,9 @@ inline constexpr Gpa kPageTables{0x4000};  // six pages: PML4, PDPT, four page d
 inline constexpr Gpa kCommandLine{0x1'0000};
 inline constexpr std::uint64_t kCommandLineRoom = 0x1'0000; // with the terminating zero
 
+// Where a BIOS begins, f000:fff0: who resets the machine by jumping there finds code that does it.
+inline constexpr Gpa kResetVector{0xf'fff0};
+
 // A kernel may occupy neither of these: our structures, and the area that holds ACPI tables.
 inline constexpr board::Window kLoaderArea{0, 0x2'0000};
 

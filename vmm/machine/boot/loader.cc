@@ -17,6 +17,22 @@ namespace {
 constexpr std::uint64_t kEntry64Offset =
     0x200; // boot.rst: the 64-bit entry, behind the start of the protected-mode part
 
+// 16-bit code at the reset vector. With EFI compiled in, Linux takes a machine whose ACPI is
+// hardware-reduced for one that only EFI can reset, finds none, and turns to the BIOS.
+constexpr std::uint8_t kResetAll = 0x6;
+constexpr std::array kResetCode{
+    std::uint8_t{0xba},
+    static_cast<std::uint8_t>(board::kResetControlPort.base),
+    static_cast<std::uint8_t>(board::kResetControlPort.base >> 8), // mov dx, 0xcf9
+    std::uint8_t{0xb0},
+    kResetAll,          // mov al, 6
+    std::uint8_t{0xee}, // out dx, al
+    std::uint8_t{0xf4}, // again: hlt
+    std::uint8_t{0xeb},
+    std::uint8_t{0xfd}, // jmp again
+};
+static_assert(kResetCode.size() <= 16);
+
 std::string first_bytes(const Image& image) {
     std::array<std::byte, 4> bytes{};
     const std::size_t count = std::min<std::size_t>(bytes.size(), image.size());
@@ -180,6 +196,7 @@ Result<LoadedKernel> PreparedKernel::place(GuestMemory& memory, const Surroundin
     TRY_IN(place_kernel(memory), context);
     handover.initrd = TRY(place_initrd(memory, kernel.end()));
     const EntryState entry = TRY(place_handover(memory, handover));
+    TRY(memory.write(kResetVector, std::as_bytes(std::span{kResetCode})));
     return LoadedKernel{entry, Gpa{kernel.base}, kernel.size, handover.initrd};
 }
 

@@ -246,6 +246,17 @@ TEST_CASE("preparing in the background gives the same", "[boot]") {
     check_segments(*memory);
 }
 
+TEST_CASE("who jumps to the BIOS finds code that resets the machine", "[boot]") {
+    const TempFile kernel{make_elf()};
+    const auto memory = ram(64 << 20);
+    load({kernel.path(), {}, ""}, *memory);
+    // mov dx, 0xcf9; mov al, 6; out dx, al; again: hlt; jmp again
+    std::uint64_t at = kResetVector.value;
+    for (const unsigned byte : {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd}) {
+        CHECK(value_at<std::uint8_t>(*memory, at++) == byte);
+    }
+}
+
 TEST_CASE("what is placed is marked dirty", "[boot]") {
     const TempFile kernel{make_elf()};
     const auto memory = ram(64 << 20);
