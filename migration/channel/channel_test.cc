@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
@@ -174,6 +175,34 @@ TEST_CASE("a peer that is silent is an error after the timeout", "[channel]") {
     REQUIRE_FALSE(*pair.a->readable(1ms));
     REQUIRE(write(*pair.b, {&byte, 1}).ok());
     REQUIRE(*pair.a->readable(1s));
+}
+
+TEST_CASE("a peer that is slow is not silent, and is not waited for longer than needed", "[channel]") {
+    auto listener = std::move(Listener::open(Address::parse("tcp:127.0.0.1:0").value())).value();
+    auto sender = std::move(SocketChannel::connect(listener.address(), 5s, nullptr)).value();
+    auto receiver = std::move(listener.accept(5s, nullptr)).value();
+    receiver->set_timeout(1s);
+    // More than one timeout, and less than what a read of as much would like to be woken for.
+    constexpr std::size_t kPieces = 25;
+    const std::vector<std::byte> piece(4096, std::byte{3});
+    std::jthread writer{[&] {
+        for (std::size_t i = 0; i < kPieces; ++i) {
+            (void)write(*sender, piece);
+            std::this_thread::sleep_for(60ms);
+        }
+    }};
+    std::vector<std::byte> received(kPieces * piece.size());
+    const auto reading = receiver->read(received);
+    INFO((reading.ok() ? "" : reading.error().text));
+    REQUIRE(reading.ok());
+    REQUIRE(std::ranges::all_of(received, [](std::byte byte) { return byte == std::byte{3}; }));
+    writer.join();
+    // What was waited for last does not count any more.
+    REQUIRE(write(*sender, std::span{piece}.first(5)).ok());
+    REQUIRE(*receiver->readable(1s));
+    REQUIRE(receiver->read(std::span{received}.first(5)).ok());
+    REQUIRE(write(*sender, std::span{piece}.first(1)).ok());
+    REQUIRE(receiver->read_some(received).value() == 1);
 }
 
 TEST_CASE("a cancel wakes a read, a write and an accept", "[channel]") {

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kSocketBufferBytes = 4 << 20;
 constexpr std::size_t kMaxParts = 1024; // IOV_MAX
+constexpr std::size_t kMostWakeBytes = std::size_t{512} << 10;
 
 using Clock = std::chrono::steady_clock;
 
@@ -157,10 +158,11 @@ Status SocketChannel::read(std::span<const iovec> parts) {
 
 Result<std::size_t> SocketChannel::read_some(std::span<std::byte> out) {
     iovec part{out.data(), out.size()};
-    return move_some(std::span{&part, 1}, Direction::In);
+    return move_some(std::span{&part, 1}, Direction::In, 1);
 }
 
-Result<std::size_t> SocketChannel::move_some(std::span<iovec> parts, Direction direction) {
+Result<std::size_t> SocketChannel::move_some(std::span<iovec> parts, Direction direction,
+                                             std::size_t wanted) {
     const bool out = direction == Direction::Out;
     for (;;) {
         if (cancel_ != nullptr && cancel_->requested())
@@ -176,7 +178,7 @@ Result<std::size_t> SocketChannel::move_some(std::span<iovec> parts, Direction d
             return static_cast<std::size_t>(count);
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK)
-            TRY(wait(direction));
+            TRY(wait(direction, wanted));
         else if (peer_is_gone(errno))
             return gone(fmt::format("is gone: {}", std::generic_category().message(errno)));
         else if (errno != EINTR)
@@ -187,14 +189,18 @@ Result<std::size_t> SocketChannel::move_some(std::span<iovec> parts, Direction d
 Status SocketChannel::transfer(std::span<const iovec> parts, Direction direction) {
     left_.assign(parts.begin(), parts.end());
     std::size_t first = 0;
+    std::size_t bytes = 0;
+    for (const iovec& part : parts)
+        bytes += part.iov_len;
     for (;;) {
         while (first < left_.size() && left_[first].iov_len == 0)
             ++first;
         if (first == left_.size())
             return {};
-        std::size_t done = TRY(move_some(std::span{left_}.subspan(first), direction));
+        std::size_t done = TRY(move_some(std::span{left_}.subspan(first), direction, bytes));
         if (done == 0 && direction == Direction::In)
             return gone("closed the connection");
+        bytes -= done;
         while (done != 0) {
             iovec& part = left_[first];
             const std::size_t taken = std::min(done, part.iov_len);
@@ -207,13 +213,27 @@ Status SocketChannel::transfer(std::span<const iovec> parts, Direction direction
     }
 }
 
-Status SocketChannel::wait(Direction direction) {
-    if (!TRY(wait_ready(socket_, direction == Direction::Out ? POLLOUT : POLLIN, timeout_, cancel_)))
-        return gone(fmt::format("made no progress for {} ms", timeout_.count()));
-    return {};
+// Who reads much is not woken for each packet: every time costs the sender and the receiver CPU time.
+void SocketChannel::wake_at(std::size_t bytes) {
+    const int wanted = static_cast<int>(std::clamp<std::size_t>(bytes, 1, kMostWakeBytes));
+    if (wanted != std::exchange(wake_at_, wanted))
+        (void)::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof wanted);
+}
+
+Status SocketChannel::wait(Direction direction, std::size_t wanted) {
+    const bool in = direction == Direction::In;
+    if (in)
+        wake_at(wanted);
+    if (TRY(wait_ready(socket_, in ? POLLIN : POLLOUT, timeout_, cancel_)))
+        return {};
+    // A slow peer may have sent something, if less than that.
+    if (in && wake_at_ > 1 && TRY(readable(std::chrono::milliseconds{0})))
+        return {};
+    return gone(fmt::format("made no progress for {} ms", timeout_.count()));
 }
 
 Result<bool> SocketChannel::readable(std::chrono::milliseconds wait) {
+    wake_at(1);
     return wait_ready(socket_, POLLIN, wait, cancel_);
 }
 

@@ -33,14 +33,17 @@ class SocketChannel : public Channel {
     SocketChannel(Fd socket, std::string peer) : socket_(std::move(socket)), peer_(std::move(peer)) {}
     enum class Direction { In, Out };
     Status transfer(std::span<const iovec> parts, Direction direction);
-    // One system call that moved at least one byte, or 0 at the end of the stream.
-    Result<std::size_t> move_some(std::span<iovec> parts, Direction direction);
-    Status wait(Direction direction);
+    // One system call that moved at least one byte, or 0 at the end of the stream. A read waits until about
+    // as many bytes are there as `wanted`.
+    Result<std::size_t> move_some(std::span<iovec> parts, Direction direction, std::size_t wanted);
+    Status wait(Direction direction, std::size_t wanted);
+    void wake_at(std::size_t bytes);
     Error gone(std::string_view how) const;
 
     Fd socket_;
     std::string peer_;
     std::vector<iovec> left_; // the parts of a transfer that are not done
+    int wake_at_ = 1;         // so many bytes make the socket readable
 };
 
 // Waits until `fd` is ready for `events` (poll(2)); false after `timeout`, Cancelled on a request.

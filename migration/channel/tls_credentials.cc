@@ -11,6 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// The library is not to set itself up while the program is loaded: without TLS that would be half a megabyte,
+// and some of the start-up time, for nothing.
+extern "C" {
+GNUTLS_SKIP_GLOBAL_INIT
+}
+
 namespace godwit::migration {
 
 namespace {
@@ -20,6 +26,11 @@ constexpr std::size_t kMinKeyBytes = 16;
 
 Error gnutls_error(int code, std::string_view what) {
     return invalid_input("{}: {}", what, ::gnutls_strerror(code));
+}
+
+Status set_up_library() {
+    static const int code = ::gnutls_global_init(); // once, whatever thread comes first
+    return code < 0 ? Status{gnutls_error(code, "set up GnuTLS")} : Status{};
 }
 
 Status check_readable(const std::string& path) {
@@ -89,6 +100,7 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::load(const TlsOpti
             options.psk_file, peers.front());
     const Kind kind = options.psk_file.empty() ? Kind::X509 : Kind::Psk;
     std::shared_ptr<TlsCredentials> credentials{new TlsCredentials{side, kind, std::move(peers)}};
+    TRY(set_up_library());
     if (kind == Kind::X509)
         TRY_IN(credentials->load_x509(options.x509_folder), "TLS");
     else

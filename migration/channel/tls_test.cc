@@ -47,6 +47,7 @@ void write_file(const fs::path& path, std::string_view text) {
 struct Key {
     ::gnutls_x509_privkey_t handle = nullptr;
     Key() {
+        REQUIRE(::gnutls_global_init() == 0); // counts how often
         REQUIRE(::gnutls_x509_privkey_init(&handle) == 0);
         REQUIRE(::gnutls_x509_privkey_generate(handle, GNUTLS_PK_ECDSA,
                                                GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0) == 0);
