@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/protocol/crc32c.h"
 
+#include "migration/protocol/crc32c_polynomial.h"
+
 #include <array>
 #include <cstring>
 #include <nmmintrin.h>
@@ -9,14 +11,12 @@ namespace godwit::migration {
 
 namespace {
 
-constexpr std::uint32_t kPolynomial = 0x82f63b78; // reflected
-
 constexpr std::array<std::array<std::uint32_t, 256>, 8> make_byte_tables() {
     std::array<std::array<std::uint32_t, 256>, 8> tables{};
     for (std::uint32_t byte = 0; byte < 256; ++byte) {
         std::uint32_t crc = byte;
         for (int bit = 0; bit < 8; ++bit)
-            crc = (crc >> 1) ^ ((crc & 1) != 0 ? kPolynomial : 0);
+            crc = (crc >> 1) ^ ((crc & 1) != 0 ? kCrc32cPolynomial : 0);
         tables[0][byte] = crc;
     }
     for (std::size_t byte = 0; byte < 256; ++byte)
@@ -27,41 +27,18 @@ constexpr std::array<std::array<std::uint32_t, 256>, 8> make_byte_tables() {
 
 constexpr auto kByteTables = make_byte_tables();
 
-// Multiplies two polynomials modulo the CRC's; bit 31 is the coefficient of x^0.
-constexpr std::uint32_t multiply(std::uint32_t a, std::uint32_t b) {
-    std::uint32_t product = 0;
-    for (std::uint32_t mask = std::uint32_t{1} << 31; mask != 0; mask >>= 1) {
-        if ((a & mask) != 0)
-            product ^= b;
-        b = (b >> 1) ^ ((b & 1) != 0 ? kPolynomial : 0);
-    }
-    return product;
-}
-
-// x^(8 * bytes): what a CRC register is multiplied by when that many zero bytes follow.
-constexpr std::uint32_t shift_factor(std::uint64_t bytes) {
-    std::uint32_t factor = std::uint32_t{1} << 31; // x^0
-    std::uint32_t square = std::uint32_t{1} << 23; // x^8
-    for (; bytes != 0; bytes >>= 1) {
-        if ((bytes & 1) != 0)
-            factor = multiply(factor, square);
-        square = multiply(square, square);
-    }
-    return factor;
-}
-
 // A lane of 1360 bytes: three of them and two words are one page.
 constexpr std::size_t kLaneBytes = 1360;
 constexpr std::size_t kCacheLine = 64;
 using ShiftTable = std::array<std::array<std::uint32_t, 256>, 4>;
 
 constexpr ShiftTable make_shift_table(std::uint64_t bytes) {
-    const std::uint32_t factor = shift_factor(bytes);
+    const std::uint32_t factor = power_of_x(8 * bytes);
     ShiftTable table{};
     for (std::size_t k = 0; k < 4; ++k) {
         // Multiplication is linear: the eight single bits give all 256 values.
         for (std::uint32_t bit = 0; bit < 8; ++bit)
-            table[k][std::size_t{1} << bit] = multiply(factor, std::uint32_t{1} << (8 * k + bit));
+            table[k][std::size_t{1} << bit] = multiply_modulo(factor, std::uint32_t{1} << (8 * k + bit));
         for (std::size_t value = 1; value < 256; ++value)
             table[k][value] = table[k][value & (value - 1)] ^ table[k][value & (~value + 1)];
     }
@@ -142,7 +119,10 @@ std::uint32_t crc32c_by_table(std::span<const std::byte> bytes, std::uint32_t se
 }
 
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed, const std::byte* next) {
+    static const bool folding = crc32c_has_folding();
     static const bool instruction = crc32c_has_instruction();
+    if (folding)
+        return crc32c_by_folding(bytes, seed, next);
     return instruction ? crc32c_by_instruction(bytes, seed, next) : crc32c_by_table(bytes, seed);
 }
 

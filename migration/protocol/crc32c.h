@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4): the SSE4.2 instruction in three interleaved lanes where the
-// CPU has it, tables elsewhere. Pure functions, any thread.
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4): by folding where the CPU has AVX-512's carry-less
+// multiplication, by the SSE4.2 instruction in three interleaved lanes where it has that, by tables
+// elsewhere. Pure functions, any thread.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,10 @@ namespace godwit::migration {
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t seed = 0,
                      const std::byte* next = nullptr);
 
-// The two ways of crc32c(), for tests. Precondition of the first: crc32c_has_instruction().
+// The ways of crc32c(), for tests. Precondition of the first two: that the CPU has what they need.
+bool crc32c_has_folding();
+std::uint32_t crc32c_by_folding(std::span<const std::byte> bytes, std::uint32_t seed,
+                                const std::byte* next = nullptr);
 bool crc32c_has_instruction();
 std::uint32_t crc32c_by_instruction(std::span<const std::byte> bytes, std::uint32_t seed,
                                     const std::byte* next = nullptr);

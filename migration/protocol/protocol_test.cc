@@ -66,18 +66,21 @@ TEST_CASE("CRC-32C has the values of RFC 3720", "[protocol]") {
     REQUIRE(crc32c(bytes) == 0x46dd794e);
 }
 
-TEST_CASE("both ways to a CRC agree for every length around the lanes", "[protocol]") {
+TEST_CASE("all ways to a CRC agree for every length around their blocks", "[protocol]") {
     std::vector<std::byte> bytes(3 * 4096);
     for (std::size_t i = 0; i < bytes.size(); ++i)
         bytes[i] = static_cast<std::byte>(i * 31 + i / 251);
     const std::span all{bytes};
-    for (const std::size_t length : {0, 1, 7, 8, 9, 4079, 4080, 4081, 4096, 8159, 8160, 8161, 12285}) {
+    for (const std::size_t length :
+         {0, 1, 7, 8, 9, 255, 256, 257, 511, 512, 767, 4079, 4080, 4081, 4096, 8159, 8160, 8161, 12285}) {
         const std::uint32_t expected = crc32c_by_table(all.subspan(3, length), 0x12345678);
-        if (crc32c_has_instruction()) {
-            REQUIRE(crc32c_by_instruction(all.subspan(3, length), 0x12345678) == expected);
-            // What comes next is never read, wherever it is said to be.
-            auto* const nowhere = reinterpret_cast<const std::byte*>(std::uintptr_t{0x10});
-            REQUIRE(crc32c_by_instruction(all.subspan(3, length), 0x12345678, nowhere) == expected);
+        // What comes next is never read, wherever it is said to be.
+        for (const std::uintptr_t next : {0, 0x10}) {
+            auto* const nowhere = reinterpret_cast<const std::byte*>(next);
+            if (crc32c_has_instruction())
+                REQUIRE(crc32c_by_instruction(all.subspan(3, length), 0x12345678, nowhere) == expected);
+            if (crc32c_has_folding())
+                REQUIRE(crc32c_by_folding(all.subspan(3, length), 0x12345678, nowhere) == expected);
         }
         const std::size_t half = length / 2;
         REQUIRE(crc32c(all.subspan(3 + half, length - half), crc32c(all.subspan(3, half), 0x12345678)) ==
