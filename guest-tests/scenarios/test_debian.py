@@ -30,7 +30,8 @@ def test_debians_kernel_works_and_moves_on_an_ordinary_host(plain_scene):
                            TOOLS / "smoke", "--godwit", vm.GODWIT, "--kernel", debian / "vmlinuz", "--initrd", path / "initrd",
                            "--cmdline", f"console=ttyS0 gt=work gt.ip={network.GUEST}/24", "--memory", "256M", "--cpus", "2",
                            "--disk", path / "disk.raw", "--net", "--ping", network.GUEST, "--ready", "GT linux disk ready",
-                           "--poke", "s", "--answer", "^GT linux disk files", "--timeout", "600", "--downtime-limit", "60000", "--log", path / "console.log"],
+                           "--poke", "se", "--answer", "^GT linux entropy current=virtio_rng.0 bytes=64 changes=1",
+                           "--godwit-option=--rng", "--godwit-option=source=getrandom", "--timeout", "600", "--downtime-limit", "60000", "--log", path / "console.log"],
                           capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     console = (path / "console.log").read_text()
