@@ -99,6 +99,8 @@ def how_far(process):
     error = re.findall(r"godwit\[\d+\] error: (.*)", process.stderr())
     # QEMU, when KVM gives up, shows the registers on standard error; RIP is among them.
     error += re.findall(r"KVM internal error[^;\n]*|RIP=\w+", process.stderr())
+    if process.alive():
+        error.append(f"it ran on, and had not got further after {PATIENCE} s")
     return {"last line": said[-1].strip() if said else "nothing", "error": "; ".join(error)}
 
 
