@@ -2,9 +2,12 @@
 """--cpu: what the guest was told about its processor travels with it, and what a host cannot give is refused by name."""
 import functools
 import json
+import os
 import pathlib
+import re
 import subprocess
 import tempfile
+import threading
 
 import pytest
 import vm
@@ -166,6 +169,45 @@ def test_a_model_from_a_file(plain_scene, tmp_path):
     migrate(source, destination)
     assert seen_by(destination) == seen
     destination.finish()
+
+
+def through_fifo(scene, file):
+    fifo = scene.path / "fifo"
+    os.mkfifo(fifo)
+    threading.Thread(target=lambda: fifo.write_bytes(file.read_bytes()), daemon=True).start()
+    return fifo
+
+
+@pytest.mark.parametrize("way", [lambda _, file: file, through_fifo], ids=["file", "fifo"])
+def test_a_saved_guest_brings_its_processor(plain_scene, tmp_path, way):
+    model = given(tmp_path / "model.json", "--cpu", "baseline", revision=0x1234_0000_0000)
+    source = run_with(plain_scene, tmp_path / "model.json", cpus=2)
+    seen = seen_by(source)
+    state = plain_scene.path / "guest.state"
+    source.cli("save", str(state), "--quit")
+    source.expect_exit(0)
+    note = json.loads(state.read_bytes()[state.read_bytes().rindex(b'{"page_size"'):])["godwit"]["cpu"]
+    assert note["format"] == model["format"] and leaf(note, 0x80000008)["eax"] == leaf(model, 0x80000008)["eax"]
+    restored = plain_scene.restore(way(plain_scene, state), cpus=2)
+    assert seen_by(restored) == seen
+    restored.finish()
+
+
+@pytest.mark.parametrize("way", [lambda _, file: file, through_fifo], ids=["file", "fifo"])
+def test_a_saved_guest_is_refused_by_name_where_its_processor_cannot_be_had(plain_scene, tmp_path, way):
+    dump(tmp_path / "host.json")
+    source = run_with(plain_scene, "host")
+    seen = seen_by(source)
+    state = plain_scene.path / "guest.state"
+    source.cli("save", str(state), "--quit")
+    source.expect_exit(0)
+    refused = plain_scene.restore(way(plain_scene, state), name="refused", extra=["--cpu", "baseline"])
+    refused.expect_exit(6)
+    assert re.search(r"the guest was given \w+ \(leaf 0x\w+ .*\[cpu.feature-missing\]", refused.stderr())
+    assert not refused.stdout(), "a part of the guest ran"
+    fitting = plain_scene.restore(state, name="fitting", extra=["--cpu", str(tmp_path / "host.json")])
+    assert seen_by(fitting) == seen
+    fitting.finish()
 
 
 def test_a_model_that_this_host_cannot_give(plain_scene, tmp_path):

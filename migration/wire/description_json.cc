@@ -167,6 +167,10 @@ void write_notes(Json& json, const DescriptionNotes& notes) {
     for (const std::string& step : notes.order)
         json.text(step);
     json.close(']');
+    if (!notes.cpu.empty()) {
+        json.key(kCpuKey);
+        json.raw(notes.cpu);
+    }
     if (notes.sums.has_value()) {
         json.key("crc32c");
         json.raw(notes.sums->json());
@@ -205,6 +209,30 @@ std::string describe(const std::vector<DescribedSection>& sections, const Descri
         json.close('}');
     json.close('}');
     return json.take();
+}
+
+std::string_view cpu_in(std::string_view description) {
+    const std::size_t notes = description.rfind(fmt::format("\"{}\": {{", kNotesKey));
+    if (notes == std::string_view::npos)
+        return {};
+    const std::string key = fmt::format("\"{}\": {{", kCpuKey);
+    const std::size_t at = description.find(key, notes);
+    if (at == std::string_view::npos)
+        return {};
+    const std::string_view text = description.substr(at + key.size() - 1);
+    int depth = 0;
+    bool quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '"')
+            quoted = !quoted;
+        else if (quoted)
+            i += text[i] == '\\' ? 1 : 0;
+        else if (text[i] == '{')
+            ++depth;
+        else if (text[i] == '}' && --depth == 0)
+            return text.substr(0, i + 1);
+    }
+    return {};
 }
 
 std::optional<std::size_t> find_description(std::span<const std::byte> end) {

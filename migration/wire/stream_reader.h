@@ -14,6 +14,7 @@
 #include "migration/wire/stream_sums.h"
 
 #include <span>
+#include <string>
 #include <vector>
 
 namespace godwit::migration::wire {
@@ -36,6 +37,10 @@ class StreamReader {
     Result<RunState> load();
     // How far load() came, for error texts: behind what was read last. Not of use where load() names bytes.
     std::uint64_t position() const { return failed_at_.value_or(in_.offset() + body_read_); }
+
+    // The guest's processor as the description of a stream with RAM has it; empty where there is none, and
+    // where the stream is damaged. After load(); of a stream that was refused only if it was read on.
+    const std::string& cpu() const { return cpu_; }
 
   private:
     enum class RamPhase { None, Started, Complete };
@@ -84,6 +89,7 @@ class StreamReader {
     std::uint64_t ram_end_ = 0; // in the stream, as far as it was read
     bool damage_told_ = false;  // the sums were compared
     std::optional<std::uint64_t> failed_at_;
+    std::string cpu_;
 };
 
 } // namespace godwit::migration::wire

@@ -15,8 +15,10 @@ Status StreamReader::check_sums(std::uint32_t length) {
     std::string text(length, '\0');
     TRY(in_.read(std::as_writable_bytes(std::span{text})));
     const auto saved = TRY(sums_in(text));
-    if (!saved.has_value())
+    if (!saved.has_value()) {
+        cpu_ = cpu_in(text);
         return {};
+    }
     damage_told_ = true;
     if (saved->bytes != sums_.bytes())
         return corrupt("the stream has {} bytes up to its end mark, {} were written", sums_.bytes(),
@@ -25,6 +27,7 @@ Status StreamReader::check_sums(std::uint32_t length) {
         failed_at_ = ranges[0].begin;
         return corrupt("{}", damage_text(ranges));
     }
+    cpu_ = cpu_in(text);
     return {};
 }
 
@@ -49,13 +52,16 @@ Result<std::vector<ByteRange>> StreamReader::damage_in_rest() {
     if (!at.has_value())
         return std::vector<ByteRange>{};
     const auto text = rest->subspan(*at + 1 + sizeof(std::uint32_t));
-    const auto saved = TRY(sums_in({reinterpret_cast<const char*>(text.data()), text.size()}));
+    const std::string_view description{reinterpret_cast<const char*>(text.data()), text.size()};
+    const auto saved = TRY(sums_in(description));
+    std::string cpu{cpu_in(description)};
     in_.advance(*at);
     in_.sum_into(nullptr);
     sums_.finish();
-    if (!saved.has_value())
-        return std::vector<ByteRange>{};
-    return damaged_ranges(sums_, *saved);
+    auto ranges = saved.has_value() ? damaged_ranges(sums_, *saved) : std::vector<ByteRange>{};
+    if (ranges.empty())
+        cpu_ = std::move(cpu);
+    return ranges;
 }
 
 std::string StreamReader::damage_text(const std::vector<ByteRange>& ranges) const {

@@ -68,6 +68,7 @@ Status StreamWriter::end(bool with_description, SummingSink* sums) {
     DescriptionNotes notes;
     if (trace_ != nullptr)
         notes.order = trace_->steps();
+    notes.cpu = cpu_;
     if (sums != nullptr) {
         sums->sums().finish();
         notes.sums = SavedSums::of(sums->sums());

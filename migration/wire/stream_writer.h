@@ -9,7 +9,9 @@
 #include "migration/wire/format.h"
 #include "migration/wire/sink.h"
 
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace godwit::migration::wire {
@@ -23,6 +25,8 @@ class StreamWriter {
     Status begin(std::string_view machine = kMachineName);
     // One FULL section with its footer; nothing when the section is not needed.
     Status section(StateSection& section);
+    // For the description: the guest's processor, as one JSON object.
+    void describe_cpu(std::string json) { cpu_ = std::move(json); }
     // With `sums`, which has seen all that was written (the sink of this writer, then): they go into the
     // description.
     Status end(bool with_description, SummingSink* sums = nullptr);
@@ -31,6 +35,7 @@ class StreamWriter {
     Sink& sink_;
     OrderTrace* trace_;
     std::uint32_t last_id_ = 0;
+    std::string cpu_;
     std::vector<DescribedSection> described_;
 };
 

@@ -85,7 +85,7 @@ Result<const Json*> list(const Json& document, const char* key, std::size_t limi
 
 } // namespace
 
-std::string to_json(const CpuModel& model) {
+std::string to_json(const CpuModel& model, Layout layout) {
     Json document{{"format", kFormat}, {"version", kVersion}, {"vendor", vendor_of(model.cpuid)}};
     Json& cpuid = document["cpuid"] = Json::array();
     for (const CpuidEntry& entry : model.cpuid) {
@@ -94,7 +94,7 @@ std::string to_json(const CpuModel& model) {
             object["subleaf"] = hex(entry.index);
         for (const Register reg : kRegisters)
             object[std::string{to_string(reg)}] = hex(entry.*member_of(reg));
-        if (Json names = names_of(entry); !names.empty())
+        if (Json names = names_of(entry); layout == Layout::Pretty && !names.empty())
             object["names"] = std::move(names);
         cpuid.push_back(std::move(object));
     }
@@ -105,7 +105,9 @@ std::string to_json(const CpuModel& model) {
             object["name"] = meaning->name;
         msrs.push_back(std::move(object));
     }
-    return document.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
+    const std::string text =
+        document.dump(layout == Layout::Pretty ? 2 : -1, ' ', true, Json::error_handler_t::replace);
+    return layout == Layout::Pretty ? text + "\n" : text;
 }
 
 Result<CpuModel> parse_model(std::string_view text) {

@@ -14,7 +14,11 @@ namespace godwit::cpu {
 
 inline constexpr std::size_t kMaxModelFile = std::size_t{1} << 20;
 
-std::string to_json(const CpuModel& model);
+enum class Layout {
+    Pretty, // many lines, with the names of features
+    Line,   // one line
+};
+std::string to_json(const CpuModel& model, Layout layout = Layout::Pretty);
 // InvalidInput says what is wrong and where.
 Result<CpuModel> parse_model(std::string_view json);
 Result<CpuModel> read_model(const std::string& path);

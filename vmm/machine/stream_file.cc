@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/stream_file.h"
 
+#include "migration/preflight/compare.h"
 #include "migration/ram/page_bitmap.h"
 #include "migration/ram/zero_page.h"
 #include "migration/wire/global_state.h"
@@ -9,6 +10,7 @@
 #include "migration/wire/stream_reader.h"
 #include "migration/wire/stream_writer.h"
 #include "vmm/base/log.h"
+#include "vmm/cpu/model_file.h"
 #include "vmm/machine/migration_port.h"
 #include "vmm/machine/stream_place.h"
 
@@ -43,6 +45,7 @@ Status write_stream(Machine& machine, migration::wire::FdSink& file, migration::
         TRY(stream.section(*section));
     migration::wire::GlobalStateSection global_state{state};
     TRY(stream.section(global_state));
+    stream.describe_cpu(cpu::to_json(machine.vcpus().at(0).cpu_model(), cpu::Layout::Line));
     TRY(stream.end(true, &sink));
     return file.flush();
 }
@@ -80,6 +83,17 @@ class FreshRam final : public migration::wire::RamTarget {
     migration::PageBitmap touched_;
 };
 
+// What the guest saw of its processor stays the same. That this host cannot give it explains what a section
+// may have been refused for, so it is said instead.
+Status adopt_saved_cpu(Machine& machine, const std::string& json, bool all_valid) {
+    const cpu::CpuModel model = TRY_IN(cpu::parse_model(json), "the processor in the description");
+    migration::Differences found;
+    migration::compare_cpu(model, machine.cpu_offer(), found);
+    if (!found.empty())
+        return migration::as_error(found);
+    return all_valid ? machine.adopt_cpu(model) : Status{};
+}
+
 Result<migration::RunState> read_stream(Machine& machine, const std::string& place,
                                         const migration::Cancel& cancel) {
     StreamInput stream = TRY(StreamInput::open(place, cancel));
@@ -94,6 +108,8 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pla
     FreshRam ram{machine.memory()};
     migration::wire::StreamReader reader{input, sections, &ram, nullptr, after_refusal};
     auto state = reader.load();
+    if (!reader.cpu().empty())
+        TRY_IN(adopt_saved_cpu(machine, reader.cpu(), state.ok()), place);
     if (!state.ok()) {
         Error fault = std::move(state).error();
         if (fault.code == ErrorCode::Corrupt)
