@@ -80,6 +80,7 @@ Status Precopy::rounds() {
         TRY(attempt.session().send(Message::RoundEnd, encode(Round{number, count.pages()})));
         // Waiting until all of it is in place keeps the last round from queueing behind this one, and makes
         // the measured rate the true one.
+        TRY(attempt.links().await_answer());
         const Bytes body = TRY(attempt.session().expect(Message::RoundAck));
         const Round acknowledged = TRY(decode_round(body));
         if (acknowledged != Round{number, count.pages()})

@@ -37,6 +37,7 @@ Status Paused::keep_alive() {
     PageBitmap nothing{attempt.port().memory().page_count()};
     TRY(attempt.links().send_round(nothing, report.number, RoundKind::Live));
     TRY(attempt.session().send(Message::RoundEnd, encode(Round{report.number, 0})));
+    TRY(attempt.links().await_answer());
     const Bytes body = TRY(attempt.session().expect(Message::RoundAck));
     if (TRY(decode_round(body)) != Round{report.number, 0})
         return error(ErrorCode::Protocol, "a round of no pages was acknowledged as another");

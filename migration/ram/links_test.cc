@@ -168,6 +168,29 @@ TEST_CASE("whichever connection breaks, the guest goes on and both sides know wh
     REQUIRE(ram_is_zero(machines.destination));
 }
 
+TEST_CASE("a connection that is refused ends the migration with the refusal's words", "[migration][links]") {
+    Machines machines{2};
+    std::future<void> refusing;
+    machines.options.connect = [&](const Cancel*) -> Result<std::unique_ptr<Channel>> {
+        Link link = connected();
+        refusing = std::async(std::launch::async, [far = std::move(link.destination)]() mutable {
+            FrameLink frames{*far};
+            Frame first = std::move(frames.receive()).value();
+            refuse(Connection{std::move(far), std::move(frames), std::move(first)},
+                   Error{ErrorCode::Protocol, "not wanted"});
+        });
+        return std::unique_ptr<Channel>{std::move(link.source)};
+    };
+    const Link link = connected();
+    machines.migrate_over(link);
+    REQUIRE_FALSE(machines.sent.ok());
+    REQUIRE_FALSE(machines.received.ok());
+    REQUIRE_THAT(machines.sent.error().text,
+                 Catch::Contains("connection 2") && Catch::Contains("not wanted"));
+    REQUIRE(machines.source.runs());
+    REQUIRE(ram_is_zero(machines.destination));
+}
+
 TEST_CASE("a cancel ends every connection, also one that does not move", "[migration][links]") {
     Machines machines{3};
     machines.prepare = [&](TestChannel& channel, std::size_t index) {

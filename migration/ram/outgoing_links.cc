@@ -98,6 +98,19 @@ Result<RoundCount> OutgoingLinks::watch_links() {
     }
 }
 
+Status OutgoingLinks::await_answer() {
+    Channel& first = main_.channel();
+    const auto deadline = std::chrono::steady_clock::now() + first.timeout();
+    while (!links_.empty() && !TRY(first.readable(kLook))) {
+        for (std::size_t i = 0; i < links_.size(); ++i)
+            TRY_IN(links_[i]->session.check_peer(), fmt::format("connection {}", i + 2));
+        if (std::chrono::steady_clock::now() >= deadline)
+            return error(ErrorCode::Disconnected, "{} made no progress for {} ms", first.peer(),
+                         first.timeout().count());
+    }
+    return {};
+}
+
 void OutgoingLinks::thread_main(Link& link, std::uint32_t index) {
     std::unique_lock lock{mutex_};
     for (std::uint64_t done = 0;;) {

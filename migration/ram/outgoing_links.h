@@ -49,6 +49,9 @@ class OutgoingLinks {
     // Sends every page whose bit is set, each over one of the connections. The caller says on the first one
     // that the round ends.
     Result<RoundCount> send_round(const PageBitmap& pages, std::uint32_t number, RoundKind kind);
+    // Until the destination says something on the first connection. An error as soon as another one turns out
+    // to be refused or closed: what went into it never arrives, and the destination waits for it.
+    Status await_answer();
 
   private:
     struct Link {
