@@ -122,7 +122,9 @@ Status IncomingRounds::verify(Report& report) {
 
 Result<RoundReport> IncomingRounds::end_of_round(const Frame& frame, RoundKind kind, Stopwatch& round) {
     const Round announced = TRY(decode_round(frame.body));
-    TRY(links_->end_round(kind, session_.channel().timeout()));
+    // A source that gives up says so on the first connection. After its last round the state is next there.
+    TRY(links_->end_round(kind, session_.channel().timeout(),
+                          [&] { return kind == RoundKind::Live ? session_.check_peer() : Status{}; }));
     const auto counters = ram_.counters();
     RoundReport report;
     report.number = number_;

@@ -73,7 +73,8 @@ void IncomingLinks::begin_round(std::uint32_t number) {
     changed_.notify_all();
 }
 
-Status IncomingLinks::end_round(RoundKind kind, std::chrono::milliseconds timeout) {
+Status IncomingLinks::end_round(RoundKind kind, std::chrono::milliseconds timeout,
+                                const std::function<Status()>& look) {
     std::unique_lock lock{mutex_};
     const auto behind = [&](const std::unique_ptr<Link>& link) {
         return link == nullptr || link->done != round_;
@@ -88,6 +89,9 @@ Status IncomingLinks::end_round(RoundKind kind, std::chrono::milliseconds timeou
             break;
         if (stop_->requested())
             return error(ErrorCode::Cancelled, "cancelled");
+        lock.unlock();
+        TRY(look());
+        lock.lock();
         if (const auto now = ram_.counters().pages(); now != arrived) {
             arrived = now;
             last_progress = Clock::now();

@@ -12,6 +12,7 @@
 #include "migration/ram/receiver.h"
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -43,8 +44,9 @@ class IncomingLinks {
 
     // Lets all connections read the next round. Precondition: the one before has ended.
     void begin_round(std::uint32_t number);
-    // Waits until every connection has ended its part; an error when for `timeout` nothing arrives.
-    Status end_round(RoundKind kind, std::chrono::milliseconds timeout);
+    // Waits until every connection has ended its part; an error when for `timeout` nothing arrives, and when
+    // `look`, which is called from time to time, has one.
+    Status end_round(RoundKind kind, std::chrono::milliseconds timeout, const std::function<Status()>& look);
 
     // Of these connections, since the start.
     std::uint64_t bytes_read() const { return bytes_read_; }
