@@ -14,6 +14,7 @@
 #include "vmm/machine/migration_port.h"
 #include "vmm/machine/stream_place.h"
 
+#include <array>
 #include <cstring>
 
 namespace godwit {
@@ -22,6 +23,7 @@ namespace {
 
 // The guest stands still while a FIFO or a socket is not read.
 constexpr std::chrono::seconds kReaderPatience{30};
+constexpr std::size_t kMaxRest = 64 * 1024;
 
 Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
     migration::wire::RamWriter writer{sink};
@@ -50,8 +52,9 @@ Status write_stream(Machine& machine, migration::wire::FdSink& file, migration::
     return file.flush();
 }
 
-Status save_held(Machine& machine, const std::string& place, migration::RunState state,
+Status save_held(Machine& machine, const std::string& place, AfterSave after,
                  const migration::Cancel& cancel) {
+    const migration::RunState state = MigrationPort{machine}.run_state();
     StreamOutput output = TRY(StreamOutput::create(place));
     TRY(machine.hold(Machine::Hold::Save));
     // It has ended: restored, it would hang.
@@ -59,7 +62,9 @@ Status save_held(Machine& machine, const std::string& place, migration::RunState
         return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
     migration::wire::FdSink sink = TRY(output.sink(cancel, kReaderPatience));
     TRY(write_stream(machine, sink, state));
-    return output.finish();
+    TRY(output.finish());
+    // Before the connection is closed: its end is how a reader at the other end knows that they are free.
+    return after == AfterSave::Stay ? machine.unlock_disks() : Status{};
 }
 
 // Guest memory that reads zero so far: a zero page is written only over one that is not.
@@ -94,6 +99,18 @@ Status adopt_saved_cpu(Machine& machine, const std::string& json, bool all_valid
     return all_valid ? machine.adopt_cpu(model) : Status{};
 }
 
+// Who saves to a FIFO or a socket closes it when it has let go of the disks.
+Status read_end(migration::wire::FdSource& source) {
+    std::array<std::byte, 4096> rest{};
+    for (std::size_t passed = 0; passed <= kMaxRest;) {
+        const std::size_t count = TRY(source.read_some(rest));
+        if (count == 0)
+            return {};
+        passed += count;
+    }
+    return corrupt("the stream goes on for more than {} bytes behind its end", kMaxRest);
+}
+
 Result<migration::RunState> read_stream(Machine& machine, const std::string& place,
                                         const migration::Cancel& cancel) {
     StreamInput stream = TRY(StreamInput::open(place, cancel));
@@ -118,6 +135,8 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pla
     }
     for (const auto& section : strangers)
         TRY(section->commit_load()); // each says that it is dropped
+    if (!stream.has_end)
+        TRY_IN(read_end(source), place);
     return state;
 }
 
@@ -125,13 +144,9 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pla
 
 Status save_stream(Machine& machine, const std::string& place, AfterSave after,
                    const migration::Cancel& cancel) {
-    const migration::RunState state = MigrationPort{machine}.run_state();
-    Status saved = save_held(machine, place, state, cancel);
-    if (saved.ok() && after == AfterSave::Stay) {
-        saved = machine.unlock_disks();
-        if (saved.ok())
-            return {};
-    }
+    Status saved = save_held(machine, place, after, cancel);
+    if (saved.ok() && after == AfterSave::Stay)
+        return {};
     const Status released = machine.release(Machine::Hold::Save);
     if (!saved.ok())
         return std::move(saved).error().in(fmt::format("saving to '{}'", place));

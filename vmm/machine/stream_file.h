@@ -29,8 +29,8 @@ Status save_stream(Machine& machine, const std::string& place, AfterSave after,
 // into scratch; when all of them are valid they are committed and the disks locked. The vCPUs become what the
 // guest saw, which godwit's files tell, within what --cpu allows. Nothing runs. Says what the guest did when
 // it was saved. An error names the place, the byte, the section and the field; a file that is damaged is
-// InvalidInput, one that does not fit this machine Incompatible. A stream that does not come is waited for
-// until a cancel. Precondition: the machine never ran.
+// InvalidInput, one that does not fit this machine Incompatible. A stream that does not come, or
+// that its writer does not close, is waited for until a cancel. Precondition: the machine never ran.
 Result<migration::RunState> restore_stream(Machine& machine, const std::string& place,
                                            const migration::Cancel& cancel);
 
