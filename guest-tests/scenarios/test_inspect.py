@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`godwit inspect` on files of godwit and of a stock QEMU: sections, fields, differences, damage."""
 import json
+import re
 import shutil
 import subprocess
 
@@ -53,6 +54,31 @@ def save_thrice(scene):
 @pytest.fixture
 def saved(scene):
     return save_thrice(scene)
+
+
+def test_the_processor_that_the_guest_saw_is_shown_and_compared(plain_scene):
+    files = []
+    for name, options in (("all", []), ("small", ["--cpu", "baseline"])):
+        guest = plain_scene.run("prog=heartbeat", name=name, extra=options)
+        guest.wait_line(r"^GT ready")
+        files.append(plain_scene.path / f"{name}.state")
+        guest.cli("save", str(files[-1]), "--quit")
+        guest.expect_exit(0)
+    shown = json.loads(inspect(files[0], "--json").stdout)["processor"]
+    dumped = json.loads(subprocess.run([vm.GODWIT, "cpu", "dump"], capture_output=True, check=True).stdout)
+    same = {"0x0", "0x80000002", "0x80000003", "0x80000004"}  # vendor and brand: nothing of this guest's is in them
+    for leaf in (leaf for leaf in dumped["cpuid"] if leaf["leaf"] in same):
+        same.remove(leaf["leaf"])
+        for register in ("eax", "ebx", "ecx", "edx"):
+            assert shown[f"cpuid.{leaf['leaf']}.{register}"] == leaf[register]
+    assert "0x0" not in same
+    text = inspect(files[0], "--only", "processor").stdout
+    assert "cpuid.0x1.ecx" in text and "serial" not in text
+    compared = inspect("--diff", *files, status=1).stdout
+    other = json.loads(inspect(files[1], "--json").stdout)["processor"]
+    differing = {name for name in shown.keys() | other.keys() if shown.get(name) != other.get(name)}
+    assert differing and "cpuid.0x0.ebx" not in differing
+    assert set(re.findall(r"^  ((?:cpuid|msrs)\S+)", compared, re.M)) == {n for n in differing if n.startswith(("cpuid", "msrs"))}
 
 
 def test_every_section_and_field_is_shown(saved, transport):

@@ -47,6 +47,7 @@ class Compare {
         for (const Section& section : second_.sections)
             if (find(first_, section) == nullptr)
                 add(label(section), "", "", size_text(section.body_size));
+        processors();
         return std::move(result_);
     }
 
@@ -63,6 +64,30 @@ class Compare {
             return one.name == like.name && one.instance == like.instance;
         });
         return found == view.sections.end() ? nullptr : &*found;
+    }
+
+    // A QEMU notes nothing: then there is nothing to compare.
+    void processors() {
+        if (first_.processor.empty() || second_.processor.empty())
+            return;
+        const auto by_name = [](const View& view) {
+            std::map<std::string_view, std::string_view> values;
+            for (const Note& note : view.processor)
+                values.emplace(note.name, note.value);
+            return values;
+        };
+        const auto ours = by_name(first_);
+        const auto others = by_name(second_);
+        const auto value_of = [](const auto& values, std::string_view name) {
+            const auto found = values.find(name);
+            return found == values.end() ? std::string{} : std::string{found->second};
+        };
+        auto all = ours;
+        all.insert(others.begin(), others.end());
+        for (const auto& [name, value] : all)
+            if (value_of(ours, name) != value_of(others, name))
+                add(std::string{kProcessor}, std::string{name}, value_of(ours, name), value_of(others, name));
+        result_.fields += all.size();
     }
 
     void ram() {

@@ -18,6 +18,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kMaxDepth = 64;
 constexpr std::size_t kMaxValues = std::size_t{1} << 20;
 constexpr std::size_t kMaxName = 255;
+constexpr std::size_t kMaxNotes = 4096;
 
 // The parser keeps every value in memory and destroys them recursively: both are bounded here.
 Status check_bounds(std::string_view text) {
@@ -117,6 +118,32 @@ Status parse_record(const Json& object, RecordDescription& record) {
     return {};
 }
 
+// What tells one element of a list from the others: a leaf with its subleaf, a register's number.
+std::string element_name(const Json& element, std::size_t place) {
+    std::string name;
+    if (element.is_object())
+        for (const char* const key : {"leaf", "subleaf", "index"})
+            if (const auto found = element.find(key); found != element.end() && found->is_string())
+                name += (name.empty() ? "" : ".") + found->get<std::string>();
+    return name.empty() ? fmt::format("{}", place) : name;
+}
+
+// Each value by its path. Names of bits and registers say in words what the numbers beside them say.
+void parse_values(const Json& json, const std::string& path, std::vector<Note>& notes) {
+    const auto inside = [&path](const std::string& name) { return path.empty() ? name : path + "." + name; };
+    if (json.is_object()) {
+        for (const auto& [key, value] : json.items())
+            if (key != "names" && key != "name" && key != "leaf" && key != "subleaf" && key != "index")
+                parse_values(value, inside(key), notes);
+    } else if (json.is_array()) {
+        for (std::size_t i = 0; i < json.size(); ++i)
+            parse_values(json[i], inside(element_name(json[i], i)), notes);
+    } else if (notes.size() < kMaxNotes) {
+        const std::string value = json.is_string() ? json.get<std::string>() : json.dump();
+        notes.push_back({printable(path.substr(0, kMaxName)), printable(value.substr(0, kMaxName))});
+    }
+}
+
 void parse_notes(const Json& root, WriterNotes& notes) {
     const auto own = root.find(std::string{wire::kNotesKey});
     if (own == root.end() || !own->is_object())
@@ -125,6 +152,8 @@ void parse_notes(const Json& root, WriterNotes& notes) {
         for (const Json& step : *order)
             if (step.is_string())
                 notes.order.push_back(printable(step.get<std::string>()));
+    if (const auto cpu = own->find(std::string{wire::kCpuKey}); cpu != own->end())
+        parse_values(*cpu, "", notes.processor);
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 // migration/wire/description_json.h. Reference: scripts/analyze-migration.py of QEMU 7.2. Pure functions.
 #pragma once
 
+#include "migration/inspect/view.h"
 #include "migration/wire/description_json.h"
 #include "vmm/base/result.h"
 
@@ -15,6 +16,7 @@ namespace godwit::migration::inspect {
 // What the description says besides the fields of the devices. QEMU's has none of it.
 struct WriterNotes {
     std::vector<std::string> order;
+    std::vector<Note> processor;
 };
 
 struct Description {

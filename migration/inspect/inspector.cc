@@ -234,6 +234,7 @@ class Inspector {
         }
         description_ = std::move(parsed).value();
         view_.order = std::move(description_.notes.order);
+        view_.processor = std::move(description_.notes.processor);
     }
 
     void check_sums(std::size_t end, std::string_view description) {

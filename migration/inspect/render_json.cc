@@ -124,6 +124,8 @@ std::string render_json(const View& view, const Listing& listing) {
                               {"bytes_each", view.sums->bytes_each},
                               {"damaged", view.sums->damaged}};
     json["order"] = view.order;
+    for (const Note& note : view.processor)
+        json["processor"][note.name] = note.value;
     json["problems"] = Json::array();
     for (const Problem& problem : view.problems)
         json["problems"].push_back({{"offset", problem.offset}, {"text", problem.text}});

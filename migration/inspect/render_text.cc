@@ -28,6 +28,8 @@ class Text {
                 for (const Section& section : view_.sections)
                     if (wanted(section))
                         fields(section);
+            if (listing_.fields && kProcessor.find(listing_.only) != std::string_view::npos)
+                processor();
         }
         problems();
         return std::move(out_);
@@ -141,6 +143,18 @@ class Text {
                 rows.empty() ? 0 : rows.back().field->offset + rows.back().field->size - section.body_offset;
             line("  the rest, {}, has no description that fits", size_text(section.body_size - read));
         }
+    }
+
+    void processor() {
+        if (view_.processor.empty())
+            return;
+        line("");
+        line("{}  what the guest was told of it, from the description", kProcessor);
+        std::size_t width = 0;
+        for (const Note& note : view_.processor)
+            width = std::max(width, std::min(note.name.size(), kMaxNameColumn));
+        for (const Note& note : view_.processor)
+            line("  {:<{}}  {}", note.name, width, note.value);
     }
 
     static std::string type_text(const Field& field) {

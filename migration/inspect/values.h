@@ -10,6 +10,9 @@
 
 namespace godwit::migration::inspect {
 
+// How the notes of the processor are headed, among sections.
+inline constexpr std::string_view kProcessor = "processor";
+
 // "44.5 KiB"; exact below 1024.
 std::string size_text(std::uint64_t bytes);
 

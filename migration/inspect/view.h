@@ -86,6 +86,12 @@ struct CheckSums {
     std::size_t damaged = 0; // neighbouring ones count as one
 };
 
+// One value that the writer noted in the description.
+struct Note {
+    std::string name;
+    std::string value;
+};
+
 // Something that is not as it should be, and where.
 struct Problem {
     std::uint64_t offset = 0;
@@ -104,6 +110,7 @@ struct View {
     std::uint64_t description_size = 0; // 0 when there is none
     std::optional<CheckSums> sums;
     std::vector<std::string> order; // the steps of saving, when the writer recorded them
+    std::vector<Note> processor;    // what the guest was told of it, when the writer noted it
     std::vector<Problem> problems;
 
     // What lies behind RAM: every field's bytes are in here.
