@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The core's state in the stream: order, size, round trips, and every way to lie about it.
-#include "devices/virtio/core_fakes.h"
+#include "devices/virtio/core_state_fixture.h"
 
 #include <catch2/catch.hpp>
 
 using namespace godwit;
 using namespace godwit::virtio;
+using namespace godwit::virtio::state_test;
 using Catch::Matchers::Contains;
 
 namespace {
-
-constexpr Gpa kBuffer{0x40000};
-using Bytes = std::vector<std::byte>;
 
 // Offsets in the fake's record: transport 2, status 1, isr 1, queue_sel 2, features 4, config_len 4,
 // config 8.
@@ -21,58 +19,6 @@ constexpr std::size_t kStatus = 2, kQueueSelect = 4, kFeatures = 6, kConfigLengt
 constexpr std::size_t kSubsectionHeader = 1 + 1 + 4; // mark, length, version
 constexpr std::size_t k64bitFeatures = kSubsections + kSubsectionHeader + 21;
 constexpr std::size_t kVirtqueues = k64bitFeatures + 8 + kSubsectionHeader + 17;
-
-struct Machine : CoreUnderTest {
-    using CoreUnderTest::CoreUnderTest;
-
-    Bytes save(OrderTrace* trace = nullptr) {
-        StateWriter writer{"virtio-fake", 3, trace};
-        must(core.save(writer));
-        description = writer.description();
-        return {writer.bytes().begin(), writer.bytes().end()};
-    }
-    Status load(std::span<const std::byte> bytes, OrderTrace* trace = nullptr) {
-        ByteReader in{bytes};
-        StateReader reader{in, "fake:0/virtio-fake", trace};
-        TRY(core.load(reader, 3));
-        if (!in.at_end())
-            return corrupt("{} bytes are left", in.remaining());
-        return {};
-    }
-    RecordDescription description;
-};
-
-struct Fixture : TestRam {
-    Machine source{*ram}, destination{*ram};
-
-    // Running, with a buffer used and another one offered on the first queue.
-    Bytes running() {
-        source.device.counter = 77;
-        source.transport.extra = 0x1234;
-        source.transport.vectors = {1, 2};
-        source.negotiate(feature(VIRTIO_F_VERSION_1) | feature(9));
-        source.set_up(0, source.first);
-        source.set_up(1, source.second);
-        source.driver_ok();
-        source.first.chain().writable(kBuffer, 4).offer();
-        source.core.queue_notified(0);
-        must(source.core.pause());
-        source.first.chain().writable(kBuffer, 4).offer();
-        return source.save();
-    }
-    std::string refused(const Bytes& bytes) {
-        const auto status = destination.load(bytes);
-        REQUIRE_FALSE(status.ok());
-        destination.core.discard_load();
-        return status.error().text;
-    }
-};
-
-template <std::unsigned_integral T>
-Bytes with(Bytes bytes, std::size_t offset, T value) {
-    store_be(std::span{bytes}.subspan(offset), value);
-    return bytes;
-}
 
 // The same without the subsection of this name and size.
 Bytes without(const Bytes& bytes, std::string_view name, std::size_t body) {
@@ -86,7 +32,7 @@ Bytes without(const Bytes& bytes, std::string_view name, std::size_t body) {
 
 } // namespace
 
-TEST_CASE_METHOD(Fixture, "the order of saving and of loading is the documented one") {
+TEST_CASE_METHOD(StateFixture, "the order of saving and of loading is the documented one") {
     const Bytes bytes = running();
     OrderTrace saved, loaded;
     saved.enter("d");
@@ -106,7 +52,7 @@ TEST_CASE_METHOD(Fixture, "the order of saving and of loading is the documented 
                                    "d: core.sanitise", "d: device.post_load"});
 }
 
-TEST_CASE_METHOD(Fixture, "the section is named as QEMU names it") {
+TEST_CASE_METHOD(StateFixture, "the section is named as QEMU names it") {
     const SectionId id = source.core.id();
     CHECK(id.name == "fake:0/virtio-fake");
     CHECK(id.record == "virtio-fake");
@@ -115,7 +61,7 @@ TEST_CASE_METHOD(Fixture, "the section is named as QEMU names it") {
 }
 
 // The parts of the totals in docs/state-stream.md that the core writes.
-TEST_CASE_METHOD(Fixture, "sizes are those of QEMU") {
+TEST_CASE_METHOD(StateFixture, "sizes are those of QEMU") {
     const Bytes fresh = source.save();
     const std::size_t transport = 2 + 2 * 2 + 24 + (1 + 1 + 17 + 4) + 4;
     const std::size_t queues = 2 * (4 + 8 + 2);
@@ -123,7 +69,7 @@ TEST_CASE_METHOD(Fixture, "sizes are those of QEMU") {
     CHECK(running().size() == fresh.size() + 21);
 }
 
-TEST_CASE_METHOD(Fixture, "the description names the fields") {
+TEST_CASE_METHOD(StateFixture, "the description names the fields") {
     const Bytes bytes = running();
     const auto& fields = source.description.fields;
     std::vector<std::string> names;
@@ -149,7 +95,7 @@ TEST_CASE_METHOD(Fixture, "the description names the fields") {
     CHECK(rings.fields[2].size == (VIRTIO_QUEUE_MAX - 2) * 16);
 }
 
-TEST_CASE_METHOD(Fixture, "a running device goes on elsewhere") {
+TEST_CASE_METHOD(StateFixture, "a running device goes on elsewhere") {
     const Bytes bytes = running();
     must(destination.load(bytes));
     CHECK(destination.core.status() == 0); // nothing before the commit
@@ -166,7 +112,7 @@ TEST_CASE_METHOD(Fixture, "a running device goes on elsewhere") {
     CHECK(destination.transport.queue_interrupts[0] == 1);
 }
 
-TEST_CASE_METHOD(Fixture, "saving, loading and saving again gives the same bytes") {
+TEST_CASE_METHOD(StateFixture, "saving, loading and saving again gives the same bytes") {
     const auto round_trip = [this] {
         const Bytes bytes = source.save();
         must(destination.load(bytes));
@@ -236,13 +182,13 @@ TEST_CASE_METHOD(Fixture, "saving, loading and saving again gives the same bytes
     }
 }
 
-TEST_CASE_METHOD(Fixture, "a device that runs is not saved") {
+TEST_CASE_METHOD(StateFixture, "a device that runs is not saved") {
     source.go_live();
     StateWriter writer{"virtio-fake", 3};
     CHECK_FALSE(source.core.save(writer).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "every truncation is refused") {
+TEST_CASE_METHOD(StateFixture, "every truncation is refused") {
     Bytes bytes = running();
     const std::span<const std::byte> all{bytes};
     // The zeros of queues that do not exist are cut in steps.
@@ -254,7 +200,7 @@ TEST_CASE_METHOD(Fixture, "every truncation is refused") {
     CHECK_FALSE(destination.load(bytes).ok());
 }
 
-TEST_CASE_METHOD(Fixture, "no single changed byte does harm") {
+TEST_CASE_METHOD(StateFixture, "no single changed byte does harm") {
     const Bytes good = running();
     int taken = 0;
     for (std::size_t i = 0; i<good.size(); i += i> 400 && i < 16000 ? 97 : 1) {
@@ -275,7 +221,7 @@ TEST_CASE_METHOD(Fixture, "no single changed byte does harm") {
     CHECK(taken > 0); // isr, vectors...
 }
 
-TEST_CASE_METHOD(Fixture, "hostile fields are refused by name") {
+TEST_CASE_METHOD(StateFixture, "hostile fields are refused by name") {
     const Bytes good = running();
     must(destination.load(good));
     SECTION("number of queues (CVE-2013-4151, CVE-2013-4150)") {
@@ -356,7 +302,7 @@ TEST_CASE_METHOD(Fixture, "hostile fields are refused by name") {
     }
 }
 
-TEST_CASE_METHOD(Fixture, "configuration space of another length is read over") {
+TEST_CASE_METHOD(StateFixture, "configuration space of another length is read over") {
     const Bytes good = running();
     for (const std::size_t length : {std::size_t{0}, std::size_t{3}, std::size_t{200}}) {
         Bytes bytes{good.begin(), good.begin() + kConfigLength};
@@ -368,7 +314,7 @@ TEST_CASE_METHOD(Fixture, "configuration space of another length is read over") 
     }
 }
 
-TEST_CASE_METHOD(Fixture, "fewer queues than here are taken") {
+TEST_CASE_METHOD(StateFixture, "fewer queues than here are taken") {
     Bytes bytes = running();
     bytes = with(bytes, kQueues, std::uint32_t{1});
     bytes.erase(bytes.begin() + kFirstQueue + 16, bytes.begin() + kFirstQueue + 32);
@@ -382,140 +328,7 @@ TEST_CASE_METHOD(Fixture, "fewer queues than here are taken") {
     CHECK(destination.core.queue(1)->size == 64);
 }
 
-// ---- a release to come: state that this one does not have, in a subsection of the core
-
-namespace {
-
-// What such a release would have: its transport and its device keep a part each, and the core calls both.
-struct LaterMachine : Machine {
-    explicit LaterMachine(GuestMemory& ram) : Machine(ram) {
-        core.add_subsection({"virtio/later", 2, [this] { return transport_part != 7 || device_part != 0; },
-                             [this](StateWriter& writer) -> Status {
-                                 writer.step("transport.save_later");
-                                 writer.value("transport_part", transport_part);
-                                 writer.step("device.save_later");
-                                 writer.value("device_part", device_part);
-                                 return {};
-                             },
-                             [this](StateReader& reader, std::uint32_t version) -> Status {
-                                 reader.step("transport.load_later");
-                                 TRY(reader.value("transport_part", loaded_transport_part));
-                                 loaded_device_part = 0;
-                                 if (version < 2)
-                                     return {};
-                                 reader.step("device.load_later");
-                                 return reader.value("device_part", loaded_device_part);
-                             },
-                             [this] {
-                                 loaded_transport_part = 7;
-                                 loaded_device_part = 0;
-                             }});
-    }
-    void commit() {
-        must(core.commit_load());
-        transport_part = loaded_transport_part;
-        device_part = loaded_device_part;
-    }
-    std::uint32_t transport_part = 7, loaded_transport_part = 99; // 7: what a release without it would assume
-    std::uint16_t device_part = 0, loaded_device_part = 99;
-};
-
-struct LaterFixture : Fixture {
-    LaterMachine later{*ram}, later_destination{*ram};
-
-    void run(LaterMachine& machine) {
-        machine.device.counter = 77;
-        machine.negotiate(feature(VIRTIO_F_VERSION_1) | feature(9));
-        machine.set_up(0, machine.first);
-        machine.driver_ok();
-        must(machine.core.pause());
-    }
-};
-
-} // namespace
-
-TEST_CASE_METHOD(LaterFixture,
-                 "an added core subsection calls transport and device in its place, saving and loading") {
-    run(later);
-    later.transport_part = 5;
-    later.device_part = 6;
-    OrderTrace saved, loaded;
-    const Bytes bytes = later.save(&saved);
-    must(later_destination.load(bytes, &loaded));
-    const auto from = [](const OrderTrace& trace, std::string_view step) {
-        const auto& steps = trace.steps();
-        return std::vector<std::string>{std::find(steps.begin(), steps.end(), fmt::format(": {}", step)),
-                                        steps.end()};
-    };
-    // Behind the device's own part and the older subsections; before features are looked at.
-    CHECK(from(saved, "virtio/extra_state") ==
-          std::vector<std::string>{": virtio/extra_state", ": virtio/started", ": virtio/later",
-                                   ": transport.save_later", ": device.save_later"});
-    CHECK(from(loaded, "virtio/extra_state") ==
-          std::vector<std::string>{": virtio/extra_state", ": virtio/started", ": virtio/later",
-                                   ": transport.load_later", ": device.load_later", ": core.sanitise",
-                                   ": device.post_load"});
-    later_destination.commit();
-    CHECK(later_destination.transport_part == 5);
-    CHECK(later_destination.device_part == 6);
-    CHECK(later_destination.device.counter == 77);
-    CHECK(later_destination.save() == bytes);
-}
-
-TEST_CASE_METHOD(LaterFixture,
-                 "an added core subsection: an older release's stream loads, with what that one assumed") {
-    const Bytes old = running();
-    OrderTrace trace;
-    must(later_destination.load(old, &trace));
-    CHECK(std::find(trace.steps().begin(), trace.steps().end(), ": transport.load_later") ==
-          trace.steps().end());
-    later_destination.commit();
-    CHECK(later_destination.transport_part == 7);
-    CHECK(later_destination.device_part == 0);
-    CHECK(later_destination.save() == old); // and can go back
-}
-
-TEST_CASE_METHOD(LaterFixture,
-                 "an added core subsection: an older loader takes the guest when it is not needed") {
-    run(later);
-    must(destination.load(later.save()));
-    must(destination.core.commit_load());
-    CHECK(destination.device.counter == 77);
-}
-
-TEST_CASE_METHOD(LaterFixture, "an added core subsection: an older loader refuses it by name") {
-    run(later);
-    later.device_part = 1;
-    const Bytes bytes = later.save();
-    CHECK_THAT(refused(bytes), Contains("virtio/later") && Contains("unknown subsection"));
-    CHECK(destination.core.status() == 0);
-    CHECK(destination.transport.discards == 1);
-}
-
-TEST_CASE_METHOD(LaterFixture, "an added core subsection has versions of its own") {
-    run(later);
-    later.transport_part = 5;
-    later.device_part = 6;
-    const Bytes bytes = later.save();
-    const auto needle = std::as_bytes(std::span{std::string_view{"virtio/later"}});
-    const auto at = std::search(bytes.begin(), bytes.end(), needle.begin(), needle.end());
-    const auto version = static_cast<std::size_t>(at - bytes.begin()) + needle.size();
-    Bytes first = with(bytes, version, std::uint32_t{1}); // which had no part of the device
-    first.resize(first.size() - sizeof(std::uint16_t));
-    must(later_destination.load(first));
-    later_destination.commit();
-    CHECK(later_destination.transport_part == 5);
-    CHECK(later_destination.device_part == 0);
-    for (const std::uint32_t unknown : {0u, 3u}) {
-        const auto status = later_destination.load(with(bytes, version, unknown));
-        REQUIRE_FALSE(status.ok());
-        CHECK_THAT(status.error().text, Contains("virtio/later") && Contains("up to 2 is known here"));
-    }
-    for (std::size_t length = bytes.size() - 6; length < bytes.size(); ++length)
-        CHECK_FALSE(later_destination.load(std::span{bytes}.first(length)).ok());
-}
-
-TEST_CASE_METHOD(Fixture,
+TEST_CASE_METHOD(StateFixture,
                  "event indices are armed anew after a load (class of the hang with VIRTIO_F_EVENT_IDX)") {
     source.negotiate(feature(VIRTIO_F_VERSION_1) | feature(VIRTIO_F_EVENT_IDX));
     source.set_up(0, source.first);
