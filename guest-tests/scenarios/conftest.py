@@ -3,6 +3,9 @@
 import os
 import pathlib
 import socket
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/hosts"))
 
 import network
 import pytest

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import time
 
+import debian
 import network
 import pytest
-import qemu_source
 import vm
 
 DEVICES = {"pci": ("0000:00:01.0/virtio-blk", "0000:00:02.0/virtio-net"),
@@ -18,8 +18,8 @@ VIRTIO_STATUS_DRIVER_OK = 0x0f  # ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK
 @pytest.fixture(scope="module")
 def analyzer():
     try:
-        return qemu_source.script("analyze-migration.py")
-    except qemu_source.Unavailable as why:
+        return debian.qemu_script("analyze-migration.py")
+    except debian.Unavailable as why:
         pytest.skip(str(why))
 
 
