@@ -81,7 +81,7 @@ exception:
     mov %rax, exception_record + 24
     pushq $SELECTOR_USER_DATA
     pushq $exception_stack_top
-    pushq $2
+    pushq $USER_RFLAGS_SILENT
     pushq $SELECTOR_USER_CODE
     pushq $exception_entry
     iretq
