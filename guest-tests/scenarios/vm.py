@@ -28,19 +28,35 @@ class Failed(AssertionError):
     pass
 
 
-class Process:
-    """A child whose standard output is read line by line and kept, together with what it says on standard error."""
+def connect(path, host=None):
+    """A socket that is connected to the unix socket `path`, here or on a host of the lab."""
+    if host:
+        return host.connect(path)
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        made.connect(str(path))
+    except OSError:
+        made.close()
+        raise
+    return made
 
-    def __init__(self, argv, netns=None):
+
+class Process:
+    """A child whose standard output is read line by line and kept, together with what it says on standard error. It
+    runs here, or on `host`, one of the lab's (tools/hosts)."""
+
+    def __init__(self, argv, netns=None, host=None):
         if netns:
             argv = ["ip", "netns", "exec", netns, *argv]
         self.argv = argv
+        self.host = host
         self.lines = []
         self.stderr_lines = []
         self.raw = b""  # standard output as it came
         self._news = threading.Condition()
         self._open_streams = 2
-        self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.child = host.popen(argv) if host else subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                                    stderr=subprocess.PIPE)
         for stream, into in ((self.child.stdout, self.lines), (self.child.stderr, self.stderr_lines)):
             threading.Thread(target=self._read, args=(stream, into), daemon=True).start()
 
@@ -115,24 +131,24 @@ class Process:
     def transcript(self):
         out = "\n".join(line.text for line in self.lines[-60:])
         err = "\n".join(line.text for line in self.stderr_lines[-40:])
-        return f"--- {' '.join(self.argv)}\n--- stdout\n{out}\n--- stderr\n{err}\n--- exit {self.child.poll()}"
+        where = f"{self.host.name}: " if self.host else ""
+        return f"--- {where}{' '.join(self.argv)}\n--- stdout\n{out}\n--- stderr\n{err}\n--- exit {self.child.poll()}"
 
 
 class Qmp:
     """A QMP client of a few lines, so that the control socket is judged by something that is not godwit's own code."""
 
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
+    def __init__(self, path, host=None):
         deadline = time.monotonic() + PATIENCE
         while True:  # a server's path is there a moment before anybody listens
             try:
-                self.socket.connect(str(path))
+                self.socket = connect(path, host)
                 break
             except ConnectionRefusedError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
+        self.socket.settimeout(PATIENCE)
         self.file = self.socket.makefile("rwb")
         self.events = []
         self.greeting = self._read()
@@ -180,27 +196,40 @@ class Qmp:
 class Vm(Process):
     """`godwit run` or `godwit receive`."""
 
-    def __init__(self, scene, verb, name, options, netns=None):
+    def __init__(self, scene, verb, name, options, netns=None, host=None):
         self.name = name
         self.control = scene.path / f"{name}.sock"
-        super().__init__([GODWIT, verb, "--control", str(self.control), *options], netns)
+        self._has_control = False
+        super().__init__([GODWIT, verb, "--control", str(self.control), *options], netns, host)
 
     def wait_control(self):
         deadline = time.monotonic() + PATIENCE
-        while not self.control.exists():
+        while not self._control_is_there():
             if not self.alive() or time.monotonic() > deadline:
                 raise Failed(f"no control socket\n{self.transcript()}")
             time.sleep(0.005)
 
+    def _control_is_there(self):
+        if not self.host:
+            return self.control.exists()
+        if not self._has_control:
+            try:
+                connect(self.control, self.host).close()
+                self._has_control = True
+            except ConnectionRefusedError:
+                pass
+        return self._has_control
+
     def qmp(self):
         self.wait_control()
-        return Qmp(self.control)
+        return Qmp(self.control, self.host)
 
     def cli(self, verb, *arguments, check=True):
         """Runs a godwit subcommand against this process."""
         self.wait_control()
-        done = subprocess.run([GODWIT, verb, "--control", str(self.control), *arguments], capture_output=True, text=True,
-                              timeout=PATIENCE * 2, check=False)
+        argv = [GODWIT, verb, "--control", str(self.control), *arguments]
+        done = self.host.run(argv, PATIENCE * 2) if self.host else subprocess.run(
+            argv, capture_output=True, text=True, timeout=PATIENCE * 2, check=False)
         if check and done.returncode != 0:
             raise Failed(f"godwit {verb} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}\n"
                          f"{self.transcript()}")
