@@ -55,7 +55,7 @@ def matches(item, words):
 
 def chosen(items, options):
     """What belongs to the scope: quick leaves out what is slow, ordinary what is thorough, all nothing."""
-    left_out = {"quick": ("thorough", "slow", "fleet"), "ordinary": ("thorough",), "all": ()}[options.scope]
+    left_out = {"quick": ("thorough", "fleet"), "ordinary": ("thorough",), "all": ()}[options.scope]
     return [item for item in items if matches(item, options.k) and not any(item[mark] for mark in left_out)]
 
 

@@ -10,7 +10,7 @@ TREE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "tools/hosts"))
 import fleet  # noqa: E402
 
-WORKER = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist",
+WORKER = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
           "-p", "worker", "guest-tests/scenarios"]
 
 
@@ -27,7 +27,7 @@ class Here:
 
     def start(self):
         return subprocess.Popen(WORKER, cwd=TREE, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL)
+                                stderr=subprocess.STDOUT)
 
     def failure(self):
         return None
@@ -54,11 +54,10 @@ class OnHost:
                 host = self._fleet.boot(self.name)
             try:
                 host.wait_ready()
-                host.load("tun", "bridge", "veth")
             except fleet.HostFailed as why:
                 self.failures.append(str(why))
                 raise
-        return host.popen(WORKER, cwd=TREE, env=self._environment)
+        return host.popen(WORKER, cwd=TREE, env=self._environment, merge=True)
 
     def failure(self):
         """Why the host is gone, if it is. Called after a worker there has ended."""

@@ -183,6 +183,6 @@ def _settle(batch, run, place, why, failure, at_work):
 def batches(items):
     """Those that belong together first: they take longest."""
     groups = collections.OrderedDict()
-    for item in sorted(items, key=lambda item: (item["together"] is None, not item["slow"])):
+    for item in sorted(items, key=lambda item: item["together"] is None):
         groups.setdefault(item["together"] or item["id"], []).append(item)
     return [Batch(group) for group in groups.values()]

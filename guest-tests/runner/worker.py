@@ -28,9 +28,8 @@ class Worker:
         together = item.get_closest_marker("together")
         return {"id": item.nodeid, "kvm": item.get_closest_marker("needs_kvm") is not None,
                 "fleet": item.get_closest_marker("fleet") is not None,
-                "slow": item.get_closest_marker("slow") is not None,
                 "thorough": item.get_closest_marker("thorough") is not None,
-                "together": together.args[0](item) if together else None}
+                "together": together.args[0] if together else None}
 
     def pytest_runtestloop(self, session):
         items = {item.nodeid: item for item in session.items}

@@ -21,16 +21,26 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not LINUX.intersection(item.fixturenames))
     for item in items:
         if LINUX.intersection(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group(f"linux-{item.callspec.params['transport']}"))
-    if not os.path.exists("/dev/kvm"):
-        for item in items:
-            if "no_kvm" not in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm"))
+            item.add_marker(pytest.mark.together(f"linux-{item.callspec.params['transport']}"))
+    here = os.path.exists("/dev/kvm")
+    for item in items:
+        if needs_kvm(item):
+            item.add_marker(pytest.mark.needs_kvm)
+            if not here:
+                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm; tools/test brings one"))
+
+
+def needs_kvm(item):
+    return not {"no_kvm", "fleet"}.intersection(item.keywords)
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
-    config.addinivalue_line("markers", "xdist_group: tests that one worker runs, where there are workers")
+    for marker in ("no_kvm: runs without /dev/kvm",
+                   "needs_kvm: runs a real guest; every test that is neither no_kvm nor fleet",
+                   "fleet: boots emulated hosts of its own",
+                   "thorough: only in `tools/test --all`",
+                   "together(name): tests that one worker runs, one after the other"):
+        config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture(params=TRANSPORTS)

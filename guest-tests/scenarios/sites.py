@@ -5,6 +5,7 @@ Both have the same surface, so that tools/demo and tools/smoke tell one story in
 wants to read meanwhile.
 """
 import os
+import pathlib
 import subprocess
 
 import fleet
@@ -88,12 +89,14 @@ class OnHosts:
     station_address = f"{fleet.NET}.200"
     guest_address = f"{fleet.NET}.100"
 
-    def __init__(self, path, say, cpus=1, memory=1024, shares=(), station=station_address):
-        self.path, self._say = path, say
-        self._fleet = fleet.Fleet([fleet.HostSpec(name, cpus=cpus, memory=memory) for name in self.NAMES], shares=[path, *shares])
+    def __init__(self, say, shares, cpus=1, memory=1024, station=station_address):
+        """`shares`: folders that both hosts see and write to."""
+        self._say = say
+        self._fleet = fleet.Fleet([fleet.HostSpec(name, cpus=cpus, memory=memory) for name in self.NAMES], shares=shares)
         self._station_at = station
-        self._station = None
+        self._station = self._pings = None
         self._port = 7070
+        self.path = pathlib.Path("/run/godwit")  # of control sockets, on either host
 
     def prepare(self):
         for name in self.NAMES:
@@ -101,6 +104,7 @@ class OnHosts:
             host = self._fleet[name]
             took = host.wait_ready()
             put_on_bridge(host)
+            host.run(["mkdir", self.path], check=True)
             self._say(f"host {name} is up after {took:.0f} s: {host.run(['uname', '-sr']).stdout.strip()}, {host.address}")
         self._station = Station(self._fleet.lan, "station", "02:00:00:00:00:01", self._station_at)
 
@@ -125,18 +129,26 @@ class OnHosts:
         return subprocess.CompletedProcess(argv, done.returncode, done.stdout + done.stderr)
 
     def ping(self, address):
-        self._station.ping(address)
+        try:
+            pings = self._station.ping(address, every=0.3)
+            pings.go_on(5)
+            pings.stop()
+        except TimeoutError as fault:
+            raise AssertionError(str(fault)) from None
 
     def begin_pings(self, address):
-        self._station.begin_pings(address)
+        self._pings = self._station.ping(address, every=0.2)
 
     def end_pings(self):
-        return str(self._station.end_pings())
+        pings = self._pings.stop()
+        return f"{pings.sent} echo requests sent by a third station, {pings.answered} answered, {pings.duplicated} twice"
 
     def check(self):
         self._fleet.check()
 
     def close(self):
+        if self._station:
+            self._station.close()
         self._fleet.close()
 
 

@@ -35,12 +35,14 @@ def one_sentence(done):
 
 # ---- what is missing
 
+@pytest.mark.no_kvm
 def test_without_qemu(tmp_path):
     for program in ("sh", "dirname"):
         os.symlink(shutil.which(program), tmp_path / program)
     assert "qemu-system-x86" in one_sentence(lab("run", "--", "true", env={"PATH": str(tmp_path)}))
 
 
+@pytest.mark.no_kvm
 def test_without_the_kernels_package(tmp_path):
     (tmp_path / "apt.conf").write_text('Dir::Etc::SourceList "/dev/null"; Dir::Etc::SourceParts "/dev/null";\n')
     said = one_sentence(lab("run", "--", "true", env={"APT_CONFIG": str(tmp_path / "apt.conf"), "XDG_CACHE_HOME": str(tmp_path / "c")}))
@@ -48,11 +50,13 @@ def test_without_the_kernels_package(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "apt.conf"]
 
 
+@pytest.mark.no_kvm
 def test_with_too_little_memory():
     assert "MiB are free" in one_sentence(lab("run", "--memory", "1000000", "--", "true"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a full file system")
+@pytest.mark.no_kvm
 def test_on_a_full_disk(tmp_path):
     script = f'mount -t tmpfs -o size=1m none {tmp_path} && XDG_CACHE_HOME={tmp_path} {LAB} run -- true; s=$?; find {tmp_path} -type f; exit $s'
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -61,11 +65,13 @@ def test_on_a_full_disk(tmp_path):
 
 @pytest.mark.parametrize("words", [["run", "--hosts", "0", "--", "true"], ["run"], ["run", "--memory", "64", "--", "true"],
                                    ["run", "--cpus", "99", "--", "true"], ["no-such-verb"]])
+@pytest.mark.no_kvm
 def test_wrong_usage(words):
     done = lab(*words)
     assert done.returncode == 2 and done.stderr
 
 
+@pytest.mark.no_kvm
 def test_no_lab_is_up():
     assert "no lab of yours is up" in one_sentence(lab("exec", "alpha", "--", "true", env={}))
 

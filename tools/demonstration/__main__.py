@@ -39,10 +39,10 @@ def show_timeline(log):
         show(f"  {name:16} {int(micros) / 1000:8.2f} ms  {'#' * round(40 * int(micros) / longest)}")
 
 
-def play(site, size, wired):
+def play(site, path, size, wired):
     memory, cpus, load = size
     site.prepare()
-    image = site.path / "disk.raw"
+    image = path / "disk.raw"
     with open(image, "wb") as file:
         file.truncate(64 << 20)
 
@@ -95,8 +95,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="godwit-demo-") as folder:
         path, site = pathlib.Path(folder), None
         try:
-            site = sites.Here(path, show, net=not reason) if kvm else sites.OnHosts(path, show)
-            play(site, NATIVE if kvm else EMULATED, not reason)
+            site = sites.Here(path, show, net=not reason) if kvm else sites.OnHosts(show, [path])
+            play(site, path, NATIVE if kvm else EMULATED, not reason)
             where = "in two processes" if kvm else "on two hosts"
             say(f"Done: the guest ran {where} and noticed nothing. ({time.monotonic() - began:.1f} s)")
             return 0
