@@ -22,15 +22,28 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if LINUX.intersection(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group(f"linux-{item.callspec.params['transport']}"))
+        if "fleet" in item.keywords:  # one fleet at a time: hosts take memory and processors
+            item.add_marker(pytest.mark.xdist_group("fleet"))
     if not os.path.exists("/dev/kvm"):
         for item in items:
-            if "no_kvm" not in item.keywords:
+            if not {"no_kvm", "fleet"}.intersection(item.keywords):
                 item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm"))
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
+    config.addinivalue_line("markers", "fleet: boots hosts of the lab, and so needs no /dev/kvm")
+    config.addinivalue_line("markers", "thorough: one of many like it, which are left out of the ordinary run")
     config.addinivalue_line("markers", "xdist_group: tests that one worker runs, where there are workers")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """What fails on a host that has failed is the host's failure (HostFailed), whatever it looked like."""
+    yield
+    for used in pyfuncitem.funcargs.values():
+        if hasattr(used, "check_hosts"):
+            used.check_hosts()
 
 
 @pytest.fixture(params=TRANSPORTS)
