@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only two hosts can have: kernels, clocks, processors and a power switch of their own, and a LAN between them."""
+import power_cuts
 import pytest
 from fleet import Unavailable
-from test_devices import check_image
-from test_migration import assert_heartbeat_never_broke, heartbeats
-from two_hosts import GUEST_IP, GUEST_MAC, Pair, patiently
+from two_hosts import GUEST_IP, GUEST_MAC, Pair, beats_on, finish
 
 pytestmark = pytest.mark.fleet
 
@@ -35,21 +34,6 @@ def any_stage(pair, transport):
     made.check_hosts()
 
 
-def beats_on(process):
-    """Three heartbeats more than it has had."""
-    had = len(heartbeats(process))
-    patiently("three heartbeats", lambda: len(heartbeats(process)) >= had + 3)
-
-
-def finish(stage, guest, tools, *former):
-    """The guest verifies its memory and disk, and ends; nothing of it was lost on the way."""
-    guest.finish()
-    for topic in ("mem", "disk", "net"):
-        assert guest.report(topic)["errors"] == "0"
-    check_image(tools, stage.image)
-    assert_heartbeat_never_broke(*former, guest)
-
-
 def test_there_and_back(any_stage, guest_tools):
     stage = any_stage
     first = stage.run("alpha")
@@ -65,3 +49,13 @@ def test_there_and_back(any_stage, guest_tools):
     stage.never_two()
     assert stage.station.resolve(GUEST_IP) == GUEST_MAC
     finish(stage, back, guest_tools, first, there)
+
+
+@pytest.mark.parametrize("case", [
+    pytest.param(case, id=power_cuts.name(case), marks=[] if power_cuts.is_around_commit(case) else pytest.mark.thorough)
+    for case in power_cuts.cases()])
+def test_power_cut(stage, guest_tools, case):
+    cut = power_cuts.PowerCut(stage, case)
+    outcome = cut.outcome()
+    assert outcome in case.outcomes, cut.source.transcript() + cut.destination.transcript()
+    cut.judge(outcome, guest_tools)

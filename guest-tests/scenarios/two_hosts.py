@@ -13,6 +13,8 @@ import time
 import vm
 from fleet import NET, Fleet, HostSpec
 from station import Station
+from test_devices import check_image
+from test_migration import assert_heartbeat_never_broke, heartbeats
 
 NAMES = ("alpha", "beta")
 MEMORY = 1024  # MiB of a host
@@ -44,6 +46,21 @@ def patiently(what, look, patience=vm.PATIENCE):
             raise vm.Failed(f"{what}: not within {patience} s")
         time.sleep(0.1)
     return value
+
+
+def beats_on(process):
+    """Three heartbeats more than it has had."""
+    had = len(heartbeats(process))
+    patiently("three heartbeats", lambda: len(heartbeats(process)) >= had + 3)
+
+
+def finish(stage, guest, tools, *former):
+    """The guest verifies its memory and disk, and ends; nothing of it was lost on the way."""
+    guest.finish()
+    for topic in ("mem", "disk", "net"):
+        assert guest.report(topic)["errors"] == "0"
+    check_image(tools, stage.image)
+    assert_heartbeat_never_broke(*former, guest)
 
 
 class Pair:
