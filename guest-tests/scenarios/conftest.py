@@ -43,6 +43,15 @@ def pytest_configure(config):
         config.addinivalue_line("markers", marker)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """What fails on a host that has failed is the host's failure (HostFailed), whatever it looked like."""
+    yield
+    for used in pyfuncitem.funcargs.values():
+        if hasattr(used, "check_hosts"):
+            used.check_hosts()
+
+
 @pytest.fixture(params=TRANSPORTS)
 def transport(request):
     return request.param

@@ -67,7 +67,8 @@ class FaultProxy:
     DELAY_SECONDS = 0.4
 
     def __init__(self, path, target, faults=(), kill=None, at=None):
-        self.address = f"unix:{path}"
+        """`path`: of a unix socket to listen on, or tcp:HOST:PORT."""
+        self.address = path if str(path).startswith("tcp:") else f"unix:{path}"
         self._target = target
         self._waiting = list(faults)  # strike in this order
         self._kill = kill or {}
@@ -84,9 +85,12 @@ class FaultProxy:
         self._hole = False
         self._silent_since = 0.0
         self._sockets = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(32)
+        if self.address.startswith("tcp:"):
+            self._listener = socket.create_server(self._tcp(self.address), backlog=32)
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(path))
+            self._listener.listen(32)
         threading.Thread(target=self._accept, daemon=True).start()
 
     # ---- what a scenario asks
@@ -112,8 +116,12 @@ class FaultProxy:
             out = socket.socket(socket.AF_UNIX)
             out.connect(self._target.removeprefix("unix:"))
             return out
-        host, port = self._target.removeprefix("tcp:").rsplit(":", 1)
-        return socket.create_connection((host, int(port)))
+        return socket.create_connection(self._tcp(self._target))
+
+    @staticmethod
+    def _tcp(address):
+        host, port = address.removeprefix("tcp:").rsplit(":", 1)
+        return host, int(port)
 
     def _accept(self):
         while True:

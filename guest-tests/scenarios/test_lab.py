@@ -38,7 +38,9 @@ def test_stations_find_and_ping_each_other(left, right):
     assert left.resolve(RIGHT) == RIGHT_MAC and right.resolve(LEFT) == LEFT_MAC
     there, back = left.ping(RIGHT, every=0.01), right.ping(LEFT, every=0.01, size=1400)
     for pings in (there, back):
-        pings.go_on(20)
+        pings.go_on(10)
+        assert left.resolve(RIGHT) == RIGHT_MAC  # which the pings need not wait for
+        pings.go_on(10)
         pings.stop()
         assert pings.sent >= 20 and (pings.lost, pings.duplicated, pings.late, pings.damaged) == (0, 0, 0, 0)
         assert pings.missing() == []
@@ -138,7 +140,7 @@ def test_the_switch_learns_from_an_announcement_and_a_station_sees_it(lan, left,
 
 
 def test_answers_that_come_twice_or_overtaken_are_counted():
-    pings = Pings(threading.Condition(), RIGHT, 0, 56)
+    pings = Pings(threading.Condition(), RIGHT, 0, 56, 1)
     first, second, third = (pings.next_request(float(now)) for now in (1e9, 2e9, 3e9))
     pings.take_answer(second)
     assert (pings.answered, pings.lost, pings.late, pings.missing()) == (1, 2, 0, [0, 2])
@@ -150,7 +152,7 @@ def test_answers_that_come_twice_or_overtaken_are_counted():
 
 
 def test_memory_of_pings_is_bounded():
-    pings = Pings(threading.Condition(), RIGHT, 0, 56)
+    pings = Pings(threading.Condition(), RIGHT, 0, 56, 1)
     requests = [pings.next_request(float(now)) for now in range(10 ** 9, 10 ** 9 + WINDOW + 10)]
     assert (pings.lost, len(pings.missing())) == (WINDOW + 10, WINDOW)
     pings.take_answer(requests[0])  # too old to know whether it is the first answer

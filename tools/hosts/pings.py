@@ -12,7 +12,8 @@ class Pings:
     """Numbered echo requests to one address, and what became of them: `sent`, `answered`, `duplicated` (answered once
     more), `late` (answered when a later one already was), `damaged` (came back with something else in it)."""
 
-    def __init__(self, news, ip, every, size):
+    def __init__(self, news, ip, every, size, identifier):
+        self.identifier = identifier  # of its requests: an answer to others is none of ours
         self._news, self._ip, self._every, self._size = news, ip, every, max(size, NUMBER.size)
         self.sent = self.answered = self.duplicated = self.late = self.damaged = 0
         self._open = collections.OrderedDict()  # numbers without an answer

@@ -70,8 +70,9 @@ class Station:
         self._mac, self._ip = _mac_bytes(mac), socket.inet_aton(ip)
         self.news = threading.Condition()
         self._known = {}  # IP address -> Ethernet address, of those that were asked for
-        self._wanted = {}  # IP address -> when it is asked for again
+        self._wanted = {}  # IP address that is asked for -> when again
         self._pings = {}  # IP address -> Pings
+        self._identifier = 0  # of the newest of them
         self._announcements = collections.deque(maxlen=KEPT)
         self._end = lan.plug(name)
         self._wake, self._woken = socket.socketpair()
@@ -82,12 +83,10 @@ class Station:
     def resolve(self, ip, patience=60.0):
         """Asks anew until somebody answers; TimeoutError when nobody does."""
         with self.news:
-            self._known.pop(ip, None)
             self._wanted[ip] = 0.0
             self._stir()
-            found = self.news.wait_for(lambda: ip in self._known, patience)
-            self._wanted.pop(ip, None)
-            if not found:
+            if not self.news.wait_for(lambda: ip not in self._wanted, patience):
+                self._wanted.pop(ip)
                 raise TimeoutError(f"nobody has {ip}, for {patience:.0f} s")
             return _mac_text(self._known[ip])
 
@@ -95,7 +94,8 @@ class Station:
         """Begins to ping an address, after asking for it. Only one Pings for an address at a time."""
         self.resolve(ip)
         with self.news:
-            pings = self._pings[ip] = Pings(self.news, ip, every, size)
+            self._identifier = self._identifier + 1 & 0xffff
+            pings = self._pings[ip] = Pings(self.news, ip, every, size, self._identifier)
             self._stir()
             return pings
 
@@ -158,15 +158,16 @@ class Station:
         with self.news:
             now = time.monotonic()
             wait = 3600.0
-            for ip, when in self._wanted.items():
-                if when <= now:
+            for ip in self._wanted:
+                if self._wanted[ip] <= now:
                     self._send(TO_ALL, TYPE_ARP, self._arp(ARP_REQUEST, bytes(6), socket.inet_aton(ip)))
-                    self._wanted[ip] = when = now + ASK_AGAIN
-                wait = min(wait, when - now)
+                    self._wanted[ip] = now + ASK_AGAIN
+                wait = min(wait, self._wanted[ip] - now)
             for ip, pings in self._pings.items():
                 payload = pings.next_request(now)
                 if payload is not None:
-                    self._send_echo(self._known[ip], socket.inet_aton(ip), ECHO_REQUEST, 0, pings.sent & 0xffff, payload)
+                    self._send_echo(self._known[ip], socket.inet_aton(ip), ECHO_REQUEST, pings.identifier, pings.sent & 0xffff,
+                                    payload)
                 wait = min(wait, pings.due - now)
             return wait
 
@@ -201,6 +202,7 @@ class Station:
             self._send(sender_mac, TYPE_ARP, self._arp(ARP_REPLY, sender_mac, sender_ip))
         elif kind == TYPE_ARP and operation == ARP_REPLY and socket.inet_ntoa(sender_ip) in self._wanted:
             self._known[socket.inet_ntoa(sender_ip)] = sender_mac
+            self._wanted.pop(socket.inet_ntoa(sender_ip))
 
     def _take_ip(self, sender_mac, packet):
         first, _, length, _, fragment, _, protocol, _, source, target = IP.unpack_from(packet)
@@ -214,8 +216,10 @@ class Station:
         payload = message[ICMP.size:]
         if kind == ECHO_REQUEST:
             self._send_echo(sender_mac, source, ECHO_REPLY, identifier, sequence, payload)
-        elif kind == ECHO_REPLY and (pings := self._pings.get(socket.inet_ntoa(source))):
-            pings.take_answer(payload)
+        elif kind == ECHO_REPLY:
+            pings = self._pings.get(socket.inet_ntoa(source))
+            if pings and pings.identifier == identifier:
+                pings.take_answer(payload)
 
     # ---- frames
 
