@@ -8,37 +8,53 @@ import network
 import pytest
 import vm
 
+# What a machine's devices are on. A plain machine (guest-tests/plain) has no vCPUs and needs no /dev/kvm.
+PLAIN = "plain"
 TRANSPORTS = ["pci", "ccw"]
 LINUX = {"booted"}  # fixtures that boot a Linux once for many tests
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "machines(kind, ...): runs on these, \"plain\", \"pci\" or \"ccw\"; without it on each transport")
+    config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
+    config.addinivalue_line("markers", "needs_kvm: runs a real guest; every test that is neither no_kvm nor on a plain machine")
+    config.addinivalue_line("markers", "xdist_group: tests that one worker runs, where there are workers")
+
+
+def pytest_generate_tests(metafunc):
+    if "transport" not in metafunc.fixturenames:
+        return
+    if any("transport" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        return
+    machines = metafunc.definition.get_closest_marker("machines")
+    metafunc.parametrize("transport", machines.args if machines else TRANSPORTS)
+
+
+def needs_kvm(item):
+    on = item.callspec.params.get("transport") if hasattr(item, "callspec") else None
+    return on != PLAIN and "no_kvm" not in item.keywords
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items):
     # Where tests run beside each other (pytest-xdist), the boot of a Linux is begun first and is shared by one worker.
     items.sort(key=lambda item: not LINUX.intersection(item.fixturenames))
+    here = os.path.exists("/dev/kvm")
     for item in items:
         if LINUX.intersection(item.fixturenames):
             item.add_marker(pytest.mark.xdist_group(f"linux-{item.callspec.params['transport']}"))
-    if not os.path.exists("/dev/kvm"):
-        for item in items:
-            if "no_kvm" not in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm"))
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
-    config.addinivalue_line("markers", "xdist_group: tests that one worker runs, where there are workers")
-
-
-@pytest.fixture(params=TRANSPORTS)
-def transport(request):
-    return request.param
+        if needs_kvm(item):
+            item.add_marker(pytest.mark.needs_kvm)
+            if not here:
+                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm; tools/test brings one"))
 
 
 class Scene:
     def __init__(self, path, transport):
         self.path = path
         self.transport = transport
+        self.program = vm.PLAIN if transport == PLAIN else vm.GODWIT
+        self.disk_type = "plain-disk" if transport == PLAIN else "virtio-blk"
         self.transports = {}  # of "disk" or "net", where it is another one
         self.processes = []
         self.network = None
@@ -71,12 +87,13 @@ class Scene:
 
     def _on(self, device):
         transport = self.transports.get(device, self.transport)
-        return "" if transport == "pci" else f",transport={transport}"
+        return f",transport={transport}" if transport == "ccw" else ""
 
     # ---- processes
 
     def run(self, command_line, name="source", extra=(), **parts):
-        return self.start("run", name, ["--kernel", vm.GUEST, "--cmdline", command_line, *self.options(**parts), *extra])
+        kernel = "built-in" if self.transport == PLAIN else vm.GUEST
+        return self.start("run", name, ["--kernel", kernel, "--cmdline", command_line, *self.options(**parts), *extra])
 
     def receive(self, name="destination", address=None, extra=(), **parts):
         """A receiver that listens; its address is in .address."""
@@ -104,14 +121,6 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path, transport):
     made = Scene(tmp_path, transport)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def plain_scene(tmp_path):
-    """For scenarios in which no device takes part."""
-    made = Scene(tmp_path, "pci")
     yield made
     made.close()
 

@@ -10,11 +10,13 @@ import network
 import pytest
 import vm
 
+pytestmark = pytest.mark.machines("pci")
+
 TOOLS = linux_guest.LINUX.parents[1] / "tools"
 
 
 @pytest.mark.no_kvm
-def test_debians_kernel_works_and_moves_on_an_ordinary_host(plain_scene):
+def test_debians_kernel_works_and_moves_on_an_ordinary_host(scene):
     if not shutil.which("qemu-system-x86_64"):
         pytest.skip("there is no QEMU here")
     fetched = subprocess.run([sys.executable, linux_guest.LINUX / "fetch_debian", "cloud"], capture_output=True, text=True,
@@ -22,7 +24,7 @@ def test_debians_kernel_works_and_moves_on_an_ordinary_host(plain_scene):
     if fetched.returncode == linux_guest.UNAVAILABLE:
         pytest.skip(fetched.stderr.strip().splitlines()[-1])
     debian = linux_guest.pathlib.Path(fetched.stdout.strip())
-    path = plain_scene.path
+    path = scene.path
     (path / "initrd").write_bytes((linux_guest.folder() / "initramfs.cpio").read_bytes() +
                                   (debian / "modules.cpio").read_bytes())
     linux_guest.make_disk(path / "disk.raw")

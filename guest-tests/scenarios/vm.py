@@ -12,6 +12,7 @@ import time
 
 BUILD = pathlib.Path(os.environ.get("GODWIT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 GODWIT = str(BUILD / "vmm/cli/godwit")
+PLAIN = str(BUILD / "guest-tests/plain/godwit-plain")  # the same, with machines that need no /dev/kvm
 GUEST = str(BUILD / "guest-tests/guest/guest.elf")
 
 # Generous: machines are noisy, and nothing here measures time.
@@ -182,8 +183,9 @@ class Vm(Process):
 
     def __init__(self, scene, verb, name, options, netns=None):
         self.name = name
+        self.program = scene.program
         self.control = scene.path / f"{name}.sock"
-        super().__init__([GODWIT, verb, "--control", str(self.control), *options], netns)
+        super().__init__([self.program, verb, "--control", str(self.control), *options], netns)
 
     def wait_control(self):
         deadline = time.monotonic() + PATIENCE
@@ -199,7 +201,7 @@ class Vm(Process):
     def cli(self, verb, *arguments, check=True):
         """Runs a godwit subcommand against this process."""
         self.wait_control()
-        done = subprocess.run([GODWIT, verb, "--control", str(self.control), *arguments], capture_output=True, text=True,
+        done = subprocess.run([self.program, verb, "--control", str(self.control), *arguments], capture_output=True, text=True,
                               timeout=PATIENCE * 2, check=False)
         if check and done.returncode != 0:
             raise Failed(f"godwit {verb} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}\n"
