@@ -61,14 +61,13 @@ class _Closed(Exception):
 
 
 class FaultProxy:
-    """Relays connections to `target` and brings the faults about. `kill` maps KILL_* actions to functions; `at`
-    maps a message to a function that is called when the first of it is here and before it goes on."""
+    """Relays connections from `here` to `target` ("unix:PATH" or "tcp:HOST:PORT") and brings the faults about. `kill` maps
+    KILL_* actions to functions; `at` maps a message to a function that is called when the first of it is here and before
+    it goes on."""
 
     DELAY_SECONDS = 0.4
 
-    def __init__(self, path, target, faults=(), kill=None, at=None):
-        """`path`: of a unix socket to listen on, or tcp:HOST:PORT."""
-        self.address = path if str(path).startswith("tcp:") else f"unix:{path}"
+    def __init__(self, here, target, faults=(), kill=None, at=None):
         self._target = target
         self._waiting = list(faults)  # strike in this order
         self._kill = kill or {}
@@ -85,12 +84,7 @@ class FaultProxy:
         self._hole = False
         self._silent_since = 0.0
         self._sockets = []
-        if self.address.startswith("tcp:"):
-            self._listener = socket.create_server(self._tcp(self.address), backlog=32)
-        else:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(path))
-            self._listener.listen(32)
+        self._listener, self.address = self._listen(here)
         threading.Thread(target=self._accept, daemon=True).start()
 
     # ---- what a scenario asks
@@ -110,6 +104,17 @@ class FaultProxy:
         self._shut(self._take_sockets())
 
     # ---- connections
+
+    @staticmethod
+    def _listen(here):
+        if here.startswith("unix:"):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(here.removeprefix("unix:"))
+            listener.listen(32)
+            return listener, here
+        host, port = here.removeprefix("tcp:").rsplit(":", 1)
+        listener = socket.create_server((host, int(port)), backlog=32)
+        return listener, f"tcp:{host}:{listener.getsockname()[1]}"
 
     def _connect(self):
         if self._target.startswith("unix:"):

@@ -9,6 +9,8 @@ import vm
 from slow_link import SlowLink
 from test_migration import assert_heartbeat_never_broke, goes_on, migrate
 
+pytestmark = pytest.mark.machines("plain")
+
 MB = 1_000_000
 # More than a second of this link, and the writer does it in much less.
 WRITER = "prog=mem,heartbeat mem.size=32M mem.rate=0 heartbeat.mode=line heartbeat.period=20000"
@@ -16,14 +18,14 @@ LINK = 40 * MB
 
 
 @pytest.fixture
-def busy(plain_scene):
+def busy(scene):
     """A source whose guest writes all the time, a destination, and a slow link to it."""
-    plain_scene.destination = plain_scene.receive()
-    plain_scene.source = plain_scene.run(WRITER)
-    plain_scene.source.wait_line(r"GT heartbeat n=5\b")
-    link = SlowLink(plain_scene.destination.address.removeprefix("unix:"), LINK)
-    plain_scene.link = link
-    yield plain_scene
+    scene.destination = scene.receive()
+    scene.source = scene.run(WRITER)
+    scene.source.wait_line(r"GT heartbeat n=5\b")
+    link = SlowLink(scene.destination.address.removeprefix("unix:"), LINK)
+    scene.link = link
+    yield scene
     link.close()
 
 
@@ -58,6 +60,7 @@ def wait_for(control, condition):
             return status
 
 
+@pytest.mark.machines("plain", "pci")
 def test_a_guest_that_writes_too_fast_is_slowed_until_it_can_move(busy, tmp_path):
     file = tmp_path / "move.jsonl"
     done = busy.source.cli("migrate", "--timeline", str(file), "--on-stall=throttle", "--cpu-throttle-initial=50",
@@ -152,11 +155,12 @@ def test_limits_may_change_while_it_runs(busy):
     check_moved(busy)
 
 
-def test_both_sides_write_what_happened(plain_scene, tmp_path):
+@pytest.mark.machines("plain", "pci")
+def test_both_sides_write_what_happened(scene, tmp_path):
     there = tmp_path / "there.jsonl"
     here = tmp_path / "here.jsonl"
-    destination = plain_scene.receive(extra=["--timeline", str(there)])
-    source = plain_scene.run("prog=heartbeat heartbeat.mode=line heartbeat.period=20000")
+    destination = scene.receive(extra=["--timeline", str(there)])
+    source = scene.run("prog=heartbeat heartbeat.mode=line heartbeat.period=20000")
     source.wait_line(r"GT heartbeat n=5\b")
     # An attempt that never reaches the other side is a timeline too.
     done = source.cli("migrate", "--timeline", str(here), "unix:/nonexistent", check=False)

@@ -9,13 +9,15 @@ import network
 import pytest
 import vm
 
+pytestmark = pytest.mark.machines("pci")
+
 TOOLS = linux_guest.LINUX.parents[1] / "tools"
 
 
 @pytest.mark.no_kvm
-def test_debians_kernel_works_and_moves_on_an_ordinary_host(plain_scene):
+def test_debians_kernel_works_and_moves_on_an_ordinary_host(scene):
     debian_kernel = debian.kernel("cloud")
-    path = plain_scene.path
+    path = scene.path
     (path / "initrd").write_bytes((linux_guest.folder() / "initramfs.cpio").read_bytes() +
                                   (debian_kernel / "modules.cpio").read_bytes())
     linux_guest.make_disk(path / "disk.raw")

@@ -12,6 +12,7 @@ import time
 
 BUILD = pathlib.Path(os.environ.get("GODWIT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 GODWIT = str(BUILD / "vmm/cli/godwit")
+PLAIN = str(BUILD / "guest-tests/plain/godwit-plain")  # the same, with machines that need no /dev/kvm
 GUEST = str(BUILD / "guest-tests/guest/guest.elf")
 
 # Generous: machines are noisy, and nothing here measures time.
@@ -198,9 +199,10 @@ class Vm(Process):
 
     def __init__(self, scene, verb, name, options, netns=None, host=None):
         self.name = name
+        self.program = getattr(scene, "program", GODWIT)
         self.control = scene.path / f"{name}.sock"
         self._has_control = False
-        super().__init__([GODWIT, verb, "--control", str(self.control), *options], netns, host)
+        super().__init__([self.program, verb, "--control", str(self.control), *options], netns, host)
 
     def wait_control(self):
         deadline = time.monotonic() + PATIENCE
@@ -227,7 +229,7 @@ class Vm(Process):
     def cli(self, verb, *arguments, check=True):
         """Runs a godwit subcommand against this process."""
         self.wait_control()
-        argv = [GODWIT, verb, "--control", str(self.control), *arguments]
+        argv = [self.program, verb, "--control", str(self.control), *arguments]
         done = self.host.run(argv, PATIENCE * 2) if self.host else subprocess.run(
             argv, capture_output=True, text=True, timeout=PATIENCE * 2, check=False)
         if check and done.returncode != 0:

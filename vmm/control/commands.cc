@@ -45,7 +45,7 @@ struct Commands {
         instance.quit();
     }
     static void system_powerdown(Instance& instance, const Json&, const Responder& responder) {
-        instance.machine_->press_power_button();
+        instance.guest_->press_power_button();
         instance.broadcast("POWERDOWN");
         responder.success();
     }

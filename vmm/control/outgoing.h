@@ -14,7 +14,7 @@
 #include "migration/report.h"
 #include "migration/switchover_gate.h"
 #include "vmm/control/timeline.h"
-#include "vmm/machine/migration_port.h"
+#include "vmm/machine/guest.h"
 
 #include <functional>
 #include <memory>
@@ -38,7 +38,7 @@ class Outgoing {
         std::function<void()> pre_switchover;       // it waits for continue_migration()
     };
     // Timeline and costs are told of what happens, and must outlive it.
-    Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks);
+    Outgoing(Guest& guest, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks);
     ~Outgoing();
 
     // Refuses a second migration while one runs. `parameters` are those of this migration alone.
@@ -67,8 +67,7 @@ class Outgoing {
 
     class Watcher;
 
-    Machine& machine_;
-    MigrationPort port_;
+    Guest& guest_;
     Timeline& timeline_;
     migration::CostMemory& costs_;
     std::function<void(const Outcome&)> ended_;
