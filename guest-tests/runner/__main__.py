@@ -59,6 +59,10 @@ def chosen(items, options):
     return [item for item in items if matches(item, options.k) and not any(item[mark] for mark in left_out)]
 
 
+def where(item, kvm):
+    return "host" if item["kvm"] and not kvm else "fleet" if item["fleet"] else "here"
+
+
 def collect(build):
     place = places.Here(build)
     worker = schedule.Worker(place)
@@ -77,9 +81,7 @@ def run(items, build, kvm):
         runs.append(one)
         threads.extend(threading.Thread(target=schedule.serve, args=(place, one)) for place in workers)
 
-    on_hosts = [] if kvm else [item for item in items if item["kvm"]]
-    fleets = [item for item in items if item["fleet"]]
-    here = [item for item in items if item not in on_hosts and item not in fleets]
+    on_hosts, fleets, here = ([item for item in items if where(item, kvm) == place] for place in ("host", "fleet", "here"))
     try:
         if on_hosts:
             hosts = [places.OnHost(f"host{n}", build, HOST_MEMORY) for n in range(1, min(2, os.cpu_count() or 1) + 1)]
@@ -112,14 +114,15 @@ def main():
     options.add_argument("--junit", metavar="FILE", type=pathlib.Path)
     options.add_argument("--document", action="store_true", help="write what came of it into docs/hosts.md")
     options.add_argument("--emulated", action="store_true", help="on emulated hosts although there is /dev/kvm")
+    options.add_argument("--only", choices=("here", "host", "fleet"), help="only those that run there")
     options.add_argument("--list", action="store_true", help="only say what would be run, and where")
     options = options.parse_args()
     kvm = os.access("/dev/kvm", os.R_OK | os.W_OK) and not options.emulated
     began = time.monotonic()
-    items = chosen(collect(options.build.resolve()), options)
+    items = [item for item in chosen(collect(options.build.resolve()), options) if options.only in (None, where(item, kvm))]
     if options.list:
         for item in items:
-            print(item["id"], "host" if item["kvm"] and not kvm else "fleet" if item["fleet"] else "here")
+            print(item["id"], where(item, kvm))
         return 0
     try:
         outcomes, repeated, failures = run(items, options.build.resolve(), kvm)
@@ -136,8 +139,8 @@ def main():
     if options.document:
         document.write(TREE / "docs/hosts.md", outcomes, items, failures)
     count = collections.Counter(o.outcome for o in outcomes)
-    where = collections.Counter(o.place for o in outcomes)
-    print(f"scenarios: {', '.join(f'{n} on {place}' for place, n in sorted(where.items()))}; {len(failures)} failures of hosts, "
+    by_place = collections.Counter(o.place for o in outcomes)
+    print(f"scenarios: {', '.join(f'{n} on {place}' for place, n in sorted(by_place.items()))}; {len(failures)} failures of hosts, "
           f"{len(repeated)} tests repeated; {time.monotonic() - began:.0f} s")
     print(json.dumps({outcome: count[outcome] for outcome in ("passed", "failed", "skipped")}))
     return 1 if count["failed"] else 0

@@ -2,12 +2,14 @@
 """What scenarios share: a scene with a temporary folder, processes that end with it, and the transports to run on."""
 import os
 import pathlib
+import re
 import socket
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/hosts"))
 
 import network
+import pace
 import pytest
 import vm
 
@@ -61,6 +63,14 @@ def pytest_pyfunc_call(pyfuncitem):
             used.check_hosts()
 
 
+def at_this_pace(command_line):
+    """A guest's rates are for an ordinary host: what it writes in a second must follow from what its host can move."""
+    def slower(found):
+        number = int(found[2]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[3]]
+        return f"{found[1]}={max(4096, round(number / pace.PACE))}"
+    return re.sub(r"\b((?:mem|disk)\.rate)=(\d+)([KMG]?)\b", slower, command_line)
+
+
 class Scene:
     def __init__(self, path, transport):
         self.path = path
@@ -105,7 +115,7 @@ class Scene:
 
     def run(self, command_line, name="source", extra=(), **parts):
         kernel = "built-in" if self.transport == PLAIN else vm.GUEST
-        return self.start("run", name, ["--kernel", kernel, "--cmdline", command_line, *self.options(**parts), *extra])
+        return self.start("run", name, ["--kernel", kernel, "--cmdline", at_this_pace(command_line), *self.options(**parts), *extra])
 
     def receive(self, name="destination", address=None, extra=(), **parts):
         """A receiver that listens; its address is in .address."""

@@ -7,16 +7,20 @@ import pathlib
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "runner"))
+import pace  # noqa: E402
 
 BUILD = pathlib.Path(os.environ.get("GODWIT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 GODWIT = str(BUILD / "vmm/cli/godwit")
 PLAIN = str(BUILD / "guest-tests/plain/godwit-plain")  # the same, with machines that need no /dev/kvm
 GUEST = str(BUILD / "guest-tests/guest/guest.elf")
 
-# Generous: machines are noisy, and nothing here measures time.
-PATIENCE = 60.0
+# Generous: machines are noisy, some are emulated, and nothing here measures time.
+PATIENCE = 30.0 * max(2.0, pace.PACE)
 
 
 @dataclasses.dataclass
