@@ -117,18 +117,24 @@ class Worker:
             self.noise.append(line)
 
     def run(self, batch, run):
-        """Runs the tests of the batch and takes each from it that is done."""
+        """Runs the tests of the batch and takes each from it that is done; one whose own hosts failed stays in it."""
         self.process.stdin.write(json.dumps(batch).encode() + b"\n")
         self.process.stdin.flush()
-        phases = []
+        phases, again = [], []
         while "idle" not in (news := self.read(TEST_LIMIT)):
             if "begin" in news:
                 phases = []
             elif "report" in news:
                 phases.append(news)
                 if news["when"] == "teardown":
-                    run.done(self._outcome(phases))
-                    batch.pop(0)
+                    outcome, test = self._outcome(phases), batch.pop(0)
+                    batch.tries[test] += 1
+                    if any(phase["host_failed"] for phase in phases) and batch.tries[test] < TRIES:
+                        run.again(test, outcome.text)
+                        again.append(test)
+                    else:
+                        run.done(outcome)
+        batch.extend(again)
 
     def _outcome(self, phases):
         worst = max(phases, key=lambda phase: ("passed", "skipped", "failed").index(phase["outcome"]))
@@ -151,7 +157,7 @@ def serve(place, run):
                 worker = worker or Worker(place)
                 bad_starts = 0
                 worker.run(batch, run)
-                run.give_back()
+                run.give_back(batch if batch else None)
             except (Ended, HostFailed, OSError) as why:
                 at_work = worker is not None
                 if worker:

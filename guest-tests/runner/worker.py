@@ -2,13 +2,14 @@
 """A pytest plugin: collects all scenarios once, says what there is, and runs those that it is told to, batch by batch.
 
 In: lines of JSON, each a list of tests to run one after the other. Out: lines that begin with MARK and go on as JSON:
-{"items": [...]} once; {"begin": id}; {"report": id, "when", "outcome", "seconds", "text"}; {"idle": true} after a batch.
+{"items": [...]} once; {"begin": id}; {"report": id, "when", "outcome", "seconds", "text", "host_failed"}; {"idle": true} after a batch.
 """
 import json
 import os
 import sys
 
 import pace
+import pytest
 
 MARK = "\x1e"
 
@@ -42,13 +43,20 @@ class Worker:
             self.tell(idle=True)
         return True
 
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, call):
+        """Marks what failed since an emulated host that the test had booted did."""
+        outcome = yield
+        outcome.get_result().host_failed = call.excinfo is not None and call.excinfo.type.__name__ == "HostFailed"
+
     def pytest_runtest_logreport(self, report):
         text = ""
         if report.skipped:
             text = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
         elif report.failed:
             text = "\n".join([report.longreprtext, *(f"--- {name}\n{said}" for name, said in report.sections)])
-        self.tell(report=report.nodeid, when=report.when, outcome=report.outcome, seconds=report.duration, text=text[-20000:])
+        self.tell(report=report.nodeid, when=report.when, outcome=report.outcome, seconds=report.duration, text=text[-20000:],
+                  host_failed=report.host_failed)
 
     def pytest_collectreport(self, report):
         if report.failed:
