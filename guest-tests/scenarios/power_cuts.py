@@ -2,21 +2,14 @@
 """The power of the source's or of the destination's host is cut at a message of a migration: who has the guest then, what
 both sides say, and that the next migration works. Unlike a process that is killed, a host without power says nothing: no
 connection ends and nobody is refused, and the peer knows it by its patience alone."""
-import json
-import pathlib
-
 import fault_cases
-import vm
 from fault_cases import DOUBT, GONE, MOVED, STAYED
 from fault_proxy import Action, When
+from handover import DESTINATION, RECEIVER, SOURCE, Handover
 from test_devices import check_image
-from two_hosts import LIMIT, PORT, WORK, beats_on, finish, patiently
+from two_hosts import WORK, beats_on, finish, patiently
 
-RELAY = str(pathlib.Path(__file__).resolve().with_name("relay.py"))
-PEER_TIMEOUT = 8  # seconds: longer than a host that waits for a processor stands still
-DOUBT_TIMEOUT = 2  # seconds for which a source asks before it tells that it is in doubt
 AROUND_COMMIT = ("READY", "COMMIT", "RUNNING")
-SOURCE, DESTINATION = "alpha", "beta"
 CUT = {Action.KILL_SOURCE: SOURCE, Action.KILL_DESTINATION: DESTINATION}
 
 
@@ -37,63 +30,44 @@ def name(case):
             f"{'-paused' if fault.paused else ''}{first}")
 
 
-class PowerCut:
+class PowerCut(Handover):
     """A guest on its way, until the power was cut."""
 
     def __init__(self, stage, case):
-        self.stage, self.case = stage, case
+        super().__init__(stage)
         self.cut = CUT[case.faults[-1].action]
-        there = stage.fleet[DESTINATION].address
-        self.options = ["--insecure", "--peer-timeout", str(PEER_TIMEOUT)]
-        self.behind = f"tcp:{there}:{PORT + 1}"
-        self.destination = stage.receive(DESTINATION, self.behind, self.options)
-        faults = [(f.action.value, f.message, f.when.value, f.paused) for f in case.faults]
-        self.door = f"tcp:{there}:{PORT}"
-        relay = stage.program(DESTINATION, ["/usr/bin/python3", "-B", RELAY, self.door, self.behind, json.dumps(faults)])
-        self.source = stage.run(SOURCE)
-        relay.wait_line("^listening")
-        stage.ping()
-        self.client = stage.program(SOURCE, [
-            vm.GODWIT, "migrate", "--control", self.source.control, "--peer-timeout", str(PEER_TIMEOUT), "--doubt-timeout",
-            str(DOUBT_TIMEOUT), "--downtime-limit", str(LIMIT), self.door])
-        relay.wait_line("^struck", 2 * vm.PATIENCE)
-        passed = relay.stdout()[-1].split()[1:]
-        self.arrived = "COMMIT" in passed
-        self.greeted = "HELLO" in passed
+        self.begin(DESTINATION, self.door, case.faults)
+        passed = self.until("struck")
+        self.greeted, self.arrived = "HELLO" in passed, "COMMIT" in passed
         stage.fleet[self.cut].run(["true"])  # what the guest there has said is here
         stage.fleet[self.cut].power_off()
 
     def outcome(self):
-        """What the side that has power makes of it."""
+        """What the side that has power makes of it, and says."""
         return self._at_the_destination() if self.cut == SOURCE else self._at_the_source()
 
     def _at_the_destination(self):
-        if not self.greeted:  # it has never heard of a guest
-            assert "guest: not here yet" in self.destination.cli("status").stdout
-            return GONE
-
         def decided():
-            if "waiting for a migration again" in self.destination.stderr():
-                return GONE
-            return "running" in self.destination.cli("status").stdout and MOVED
+            if "running" in self.destination.cli("status").stdout:
+                return MOVED
+            again = "waiting for a migration again" in self.destination.stderr()
+            return (again or not self.greeted) and GONE  # who was not greeted knows of no migration
         seen = patiently("the destination has or has not the guest", decided)
         says = self.destination.cli("status").stdout
-        assert ("guest: here" if seen == MOVED else "guest: not here yet") in says, says
+        assert ("guest: here\n" if seen == MOVED else "guest: not here yet\n") in says, says
         return seen
 
     def _at_the_source(self):
-        status = self.client.wait_exit(2 * vm.PATIENCE)
+        status = self.client_ends()
         if status == 0:
             self.source.expect_exit(0)
             return GONE
-        says = self.source.cli("status").stdout
         if status == 7:
-            assert "guest: in doubt: `godwit resolve`" in says, says
-            assert "resolve --resume" in self.client.stderr() and "resolve --discard" in self.client.stderr()
+            self.is_in_doubt()
             return DOUBT
         assert status == 5, self.client.transcript()
-        patiently("the source runs its guest", lambda: "running" in self.source.cli("status").stdout)
-        assert "guest: here" in self.source.cli("status").stdout
+        says = patiently("the source runs its guest", lambda: "running" in (s := self.source.cli("status").stdout) and s)
+        assert "guest: here\n" in says, says
         return STAYED
 
     # ---- afterwards
@@ -102,9 +76,9 @@ class PowerCut:
         self.stage.never_two()
         self.stage.pair.ready()  # the power is back
         if outcome == MOVED:
-            self._move_on(self.destination, SOURCE, tools, self.source)
+            self.move_on(self.destination, SOURCE, tools, self.source)
         elif outcome == STAYED:
-            self._move_on(self.source, DESTINATION, tools)
+            self.move_on(self.source, DESTINATION, tools)
         elif outcome == DOUBT:
             self._resolve(tools)
         else:
@@ -112,25 +86,14 @@ class PowerCut:
             if self.destination.alive():
                 self._another_guest(self.destination, tools)
 
-    def _move_on(self, owner, where, tools, *former):
-        """A second migration, to the host that had no power; the pings are still answered, by one guest."""
-        beats_on(owner)
-        self.stage.pings.go_on(3)
-        third = self.stage.receive(where, name="third")
-        self.stage.migrate(owner, third)
-        self.stage.pings.go_on(3)
-        self.stage.never_two()
-        finish(self.stage, third, tools, *former, owner)
-
     def _another_guest(self, destination, tools):
         guest = self.stage.run(SOURCE, f"{WORK} disk.generation=2", name="another")
         self.stage.migrate(guest, destination)
         finish(self.stage, destination, tools, guest)
 
     def _resolve(self, tools):
-        """The destination's host had the guest or was about to: only an operator can know."""
-        assert "resolve" in self.source.cli("resume", check=False).stderr
-        successor = self.stage.receive(DESTINATION, self.door, self.options, "successor")
+        """The destination's host had the guest or was about to: only an operator can know. Another receiver cannot."""
+        successor = self.stage.receive(DESTINATION, self.door, RECEIVER, "successor")
         asked = self.source.cli("resolve", check=False)
         assert asked.returncode == 7 and "knows nothing of this migration" in asked.stderr, asked.stderr
         self.stage.never_two()

@@ -69,6 +69,18 @@ def test_a_cut_in_either_direction_loses_every_ping(lan, left, right, ways):
     assert pings.duplicated == pings.late == 0
 
 
+def test_a_cut_is_of_one_direction(lan):
+    with lan.plug("left") as one, lan.plug("right") as other:
+        lan.cut("left", "right")
+        frame = station.ETHERNET.pack(station.TO_ALL, b"\2" * 6, 0x88b5).ljust(60, b"\0")
+        for end in (one, other):
+            end.settimeout(SHORT)
+            send(end, frame)
+        assert one.recv(1 << 16)[LENGTH.size:] == frame
+        with pytest.raises(TimeoutError):
+            other.recv(1 << 16)
+
+
 def test_a_cut_between_two_ports_is_none_for_a_third(lan, left, right):
     with Station(lan, "third", "02:00:00:00:00:73", "10.99.0.73") as third:
         lan.cut("left", "right")
@@ -132,6 +144,8 @@ def test_the_switch_learns_from_an_announcement_and_a_station_sees_it(lan, left,
         elsewhere.settimeout(60)
         while elsewhere.recv(1 << 16).find(socket.inet_aton(RIGHT)) < 0:  # the requests come here now
             pass
+        with pytest.raises(TimeoutError):
+            pings.go_on(1, SHORT)  # and nowhere else
         address = socket.inet_aton(RIGHT)
         send(elsewhere, arp(station.TYPE_ARP, station.ARP_REQUEST, mac, bytes(6), address, address))
         assert left.wait_announcement("arp", RIGHT_MAC, after=1).ip == RIGHT

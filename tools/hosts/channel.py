@@ -202,6 +202,7 @@ class Channel:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._gone = None
+        self._over = threading.Event()  # every process there counts as killed
         self._heard = None  # when, once it has begun
         threading.Thread(target=self._read, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
@@ -313,4 +314,9 @@ class Channel:
             pass
         for stream in streams:
             stream.lost()
+        self._over.set()
         self._on_loss(why)
+
+    def wait_lost(self):
+        """Until everybody knows that the host is gone, which it is."""
+        self._over.wait()

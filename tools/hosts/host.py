@@ -163,10 +163,11 @@ class Host:
         return time.monotonic() - self.booted_at
 
     def power_off(self):
-        """As if its plug were pulled. Idempotent."""
+        """As if its plug were pulled. What ran there counts as killed when this returns. Idempotent."""
         self._wanted_off = True
         self.process.kill()
         self.process.wait()
+        self._channel.wait_lost()
 
     def on(self):
         return self.process.poll() is None and not self.failure

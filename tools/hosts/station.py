@@ -91,8 +91,9 @@ class Station:
             return _mac_text(self._known[ip])
 
     def ping(self, ip, every=0.1, size=56):
-        """Begins to ping an address, after asking for it. Only one Pings for an address at a time."""
-        self.resolve(ip)
+        """Begins to ping an address, which it asks for when it does not know it. Only one Pings for an address at a time."""
+        if ip not in self._known:
+            self.resolve(ip)
         with self.news:
             self._identifier = self._identifier + 1 & 0xffff
             pings = self._pings[ip] = Pings(self.news, ip, every, size, self._identifier)
