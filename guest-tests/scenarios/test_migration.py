@@ -6,7 +6,8 @@ import time
 import network
 import pytest
 import vm
-from test_devices import UdpProbe, check_image
+from probes import UdpProbe
+from test_devices import check_image
 
 
 def migrate(source, destination, *options):
@@ -79,7 +80,7 @@ def test_while_disk_requests_are_in_flight(scene, tcp_address, guest_tools, irq)
     destination = scene.receive(address=tcp_address, disk=image)
     source = scene.run(f"prog=disk,heartbeat disk.span=16M disk.depth=16 irq={irq} heartbeat.mode=line", disk=image)
     source.wait_line(r"^GT ready")
-    time.sleep(0.5)
+    vm.let_work(0.5)
     migrate(source, destination)
     before = destination.report("disk")
     destination.send(b"s")
@@ -97,11 +98,11 @@ def test_while_udp_flows(scene, tcp_address):
     source = scene.run(f"prog=net net.ip={network.GUEST}", tap="tap0")
     source.wait_line(r"^GT ready")
     probe = UdpProbe(wire, interval_ms=2)
-    time.sleep(0.5)
+    probe.wait_answers(50)
     began = time.monotonic()
     migrate(source, destination)
     ended = time.monotonic()
-    time.sleep(1)
+    probe.wait_answers(50)
     result = probe.end()
     assert result["duplicated"] == 0 and result["foreign"] == 0
     # Datagrams may be lost while nobody runs the guest, and only then.
@@ -150,9 +151,9 @@ def test_everything_at_once(scene, tcp_address, guest_tools):
                        tap="tap0", **parts)
     source.wait_line(r"^GT ready")
     probe = UdpProbe(wire)
-    time.sleep(0.5)
+    probe.wait_answers(20)
     migrate(source, destination)
-    time.sleep(0.5)
+    probe.wait_answers(20)
     result = probe.end()
     assert result["duplicated"] == 0
     destination.finish()

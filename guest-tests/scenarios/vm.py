@@ -23,6 +23,11 @@ GUEST = str(BUILD / "guest-tests/guest/guest.elf")
 PATIENCE = 30.0 * max(2.0, pace.PACE)
 
 
+def let_work(seconds):
+    """Gives a guest what it does in so many seconds on an ordinary host."""
+    time.sleep(seconds * pace.PACE)
+
+
 @dataclasses.dataclass
 class Line:
     at: float
