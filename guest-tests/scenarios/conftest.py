@@ -6,12 +6,13 @@ import re
 import socket
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools/hosts"))
+for part in ("tools/hosts", "guest-tests/runner"):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / part))
 
-import network
-import pace
-import pytest
-import vm
+import network  # noqa: E402
+import pace  # noqa: E402
+import pytest  # noqa: E402
+import vm  # noqa: E402
 
 # What a machine's devices are on. A plain machine (guest-tests/plain) has no vCPUs and needs no /dev/kvm.
 PLAIN = "plain"
