@@ -11,6 +11,8 @@
 
 #include <future>
 
+namespace convergence_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -224,3 +226,5 @@ TEST_CASE("a throttle that cannot be set ends the migration and harms nobody", "
     moving.check_stayed(sent, ErrorCode::System);
     REQUIRE(sent.error().text == "slow the guest: throttle fails");
 }
+
+} // namespace convergence_test

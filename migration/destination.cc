@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // The guest at the source may be paused and waits for its disks to be let go.
-constexpr auto kTellLimit = 200ms;
+constexpr auto kLastWordLimit = 200ms;
 
 // From the first page on until the guest is ours: whatever arrived is thrown away when it goes out of scope.
 class Incoming {
@@ -61,7 +61,7 @@ struct Owned {
     Status announce() &&;
 };
 
-struct Prepared {
+struct StateLoaded {
     Context context;
     MigrationId id;
     RunState state;
@@ -77,7 +77,7 @@ struct RamComplete {
     Incoming incoming;
     Stopwatch downtime;
 
-    Result<Prepared> load_state() &&;
+    Result<StateLoaded> load_state() &&;
 };
 
 struct Receiving {
@@ -107,7 +107,7 @@ Result<std::optional<Receiving>> greet(Context context) {
         return std::optional<Receiving>{};
     }
     if (!judgement.differences.empty()) {
-        context.session.refuse(judgement.differences, kTellLimit);
+        context.session.refuse(judgement.differences, kLastWordLimit);
         return as_error(judgement.differences);
     }
     Hello& reply = judgement.reply;
@@ -137,7 +137,7 @@ Result<RamComplete> Receiving::rounds() && {
     return RamComplete{context, id, std::move(incoming), downtime};
 }
 
-Result<Prepared> RamComplete::load_state() && {
+Result<StateLoaded> RamComplete::load_state() && {
     const Bytes body = TRY(context.session.expect(Message::State));
     Stopwatch watch;
     const StateBody state = TRY(decode_state(body));
@@ -153,10 +153,10 @@ Result<Prepared> RamComplete::load_state() && {
     report.apply = watch.lap();
     report.load_trace = trace.steps();
     TRY(context.session.send(Message::Ready, encode(Ready{report.load, report.apply, report.load_trace})));
-    return Prepared{context, id, run_state, std::move(incoming), downtime};
+    return StateLoaded{context, id, run_state, std::move(incoming), downtime};
 }
 
-Result<Owned> Prepared::take_over() && {
+Result<Owned> StateLoaded::take_over() && {
     const Bytes body = TRY(context.session.expect(Message::Commit));
     // The guest is ours: only a refusal that the source gets gives it back.
     context.session.channel().set_cancel(nullptr);
@@ -192,7 +192,7 @@ Status run(Context context) {
     if (!receiving)
         return {};
     RamComplete complete = TRY(std::move(*receiving).rounds());
-    Prepared prepared = TRY(std::move(complete).load_state());
+    StateLoaded prepared = TRY(std::move(complete).load_state());
     Owned owned = TRY(std::move(prepared).take_over());
     return std::move(owned).announce();
 }
@@ -239,7 +239,7 @@ Result<Report> receive_over(MachinePort& port, DestinationSession session, const
                            "the source lost the connection, asked for its guest, and has it back");
         ledger.discarded(*entered, reason);
     }
-    session.tell(reason, kTellLimit,
+    session.tell(reason, kLastWordLimit,
                  session.state() == DestinationState::Committed ? Message::Relinquish : Message::Error);
     session.farewell();
     if (options.observer != nullptr) {

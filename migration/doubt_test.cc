@@ -13,6 +13,8 @@
 
 #include <future>
 
+namespace doubt_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -259,3 +261,5 @@ TEST_CASE("a guest whose disks cannot be had goes on when they can", "[doubt]") 
         REQUIRE_FALSE(machines.source.called("resume"));
     }
 }
+
+} // namespace doubt_test

@@ -13,6 +13,8 @@
 #include <future>
 #include <thread>
 
+namespace hostile_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -235,3 +237,5 @@ TEST_CASE("a destination with other facts than it compared is not trusted", "[mi
     REQUIRE(outcome.error().code == ErrorCode::Incompatible);
     link.destination->close();
 }
+
+} // namespace hostile_test

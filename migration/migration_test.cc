@@ -11,6 +11,8 @@
 
 #include <future>
 
+namespace migration_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -477,3 +479,5 @@ TEST_CASE("a cancel on either side ends the attempt, and both know", "[migration
     machines.check_stayed();
     REQUIRE(machines.migrate_over(connected()).source.ok());
 }
+
+} // namespace migration_test

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+namespace policy_test {
+
 using namespace godwit::migration;
 using namespace std::chrono_literals;
 
@@ -261,3 +263,5 @@ TEST_CASE("what the operator wants may change from round to round", "[policy]") 
         REQUIRE(round(80).throttle == 10);
     }
 }
+
+} // namespace policy_test

@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 // How long the answer waits for a guest that is being started or thrown away just now; the source asks again.
 constexpr auto kSettleLimit = 5s;
-constexpr auto kAnswerLimit = 2s;
+constexpr auto kPatience = 2s;
 
 std::string_view name_of(Message answer) {
     switch (answer) {
@@ -53,10 +53,10 @@ void answer_query(Connection connection, Ledger& ledger) {
     AnswererSession session{std::move(connection.link), std::move(connection.first)};
     const auto query = session.expect(Message::Query);
     const auto id = query.ok() ? decode_id(*query) : Result<MigrationId>{query.error()};
-    channel.set_timeout(kAnswerLimit);
+    channel.set_timeout(kPatience);
     if (!id.ok()) {
         log::warning("{} asks, and it cannot be read: {}", channel.peer(), id.error().text);
-        return session.tell(id.error(), kAnswerLimit);
+        return session.tell(id.error(), kPatience);
     }
     const auto answer = ledger.ask(*id, kSettleLimit);
     if (!answer) // not decided: the connection closes without an answer
@@ -65,7 +65,7 @@ void answer_query(Connection connection, Ledger& ledger) {
     if (const auto sent = session.send(answer->message, answer->body); !sent.ok())
         return log::warning("the answer did not reach the source: {}", sent.error().text);
     channel.finish_writing();
-    (void)channel.readable(kAnswerLimit); // until the source has read it
+    (void)channel.readable(kPatience); // until the source has read it
     channel.close();
 }
 

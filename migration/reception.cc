@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kTellLimit = 200ms;
+constexpr auto kFarewellLimit = 200ms;
 // While nobody is here, only a new connection or the end wakes the thread.
 constexpr std::chrono::milliseconds kIdle = 1h;
 constexpr std::chrono::milliseconds kTick = 100ms;
@@ -24,11 +24,11 @@ log::RateLimit refusals;
 
 void refuse(Connection connection, const Error& why) {
     Channel& channel = *connection.channel;
-    channel.set_timeout(kTellLimit);
+    channel.set_timeout(kFarewellLimit);
     if (connection.link.send(Message::Error, encode_error(why), {}).ok())
         channel.finish_writing();
     // Closing before the peer has read it would drop the reason.
-    (void)channel.readable(kTellLimit);
+    (void)channel.readable(kFarewellLimit);
     channel.close();
 }
 

@@ -12,6 +12,8 @@
 
 #include <future>
 
+namespace reception_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -206,3 +208,5 @@ TEST_CASE("a guest arrives through the door, and the next one is told that it is
     const auto channel = connect(*reception);
     REQUIRE(migrate(other, *channel, {}, progress, nullptr).error().text == "destination: busy");
 }
+
+} // namespace reception_test

@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How long telling the peer why we give up may take. A guest that is paused waits for it.
-constexpr auto kTellLimit = 500ms;
+constexpr auto kTellLimitRunning = 500ms;
 constexpr auto kTellLimitPaused = 30ms;
 // Who cancels waits too, and the peer may have been silent for long.
 constexpr auto kTellLimitCancelled = 20ms;
@@ -83,7 +83,7 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
     const bool cancelled = reason.code == ErrorCode::Cancelled;
     attempt.session().tell(reason, cancelled             ? kTellLimitCancelled
                                    : attempt.is_paused() ? kTellLimitPaused
-                                                         : kTellLimit);
+                                                         : kTellLimitRunning);
     // One that does not hear us hears a question on another connection, if it hears anything.
     if (options.doubt != nullptr && options.connector != nullptr && !attempt.reclaim(kReclaimFirst).ok())
         options.doubt->fence(attempt, *options.connector);

@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How quickly the operator's word is heard; the peer's, and a cancel, at once.
-constexpr std::chrono::milliseconds kTick = 10ms;
+constexpr std::chrono::milliseconds kGlance = 10ms;
 // The peer gives up when it hears nothing for its time-out, which is a second at least.
 constexpr std::chrono::milliseconds kAliveInterval = 300ms;
 
@@ -54,7 +54,7 @@ Status Paused::await_switchover() {
     const auto interval = std::min<std::chrono::milliseconds>(attempt.options().timeout / 4, kAliveInterval);
     auto next = std::chrono::steady_clock::now() + interval;
     while (!gate->is_open()) {
-        if (TRY(attempt.session().channel().readable(kTick)))
+        if (TRY(attempt.session().channel().readable(kGlance)))
             TRY(attempt.session().check_peer());
         if (std::chrono::steady_clock::now() >= next) {
             TRY(keep_alive());

@@ -11,6 +11,8 @@
 
 #include <future>
 
+namespace switchover_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -96,3 +98,5 @@ TEST_CASE("a peer that goes away while its guest is paused before the switchover
     REQUIRE(waiting.migrating.get().error().code == ErrorCode::Disconnected);
     REQUIRE(waiting.source.runs());
 }
+
+} // namespace switchover_test

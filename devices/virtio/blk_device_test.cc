@@ -3,6 +3,8 @@
 // The life of a block device: draining, reset, configuration, migration.
 #include "devices/virtio/blk_fixture.h"
 
+namespace blk_device_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using Catch::Matchers::Contains;
@@ -237,3 +239,5 @@ TEST_CASE("blk options are checked", "[blk]") {
     CHECK(has_feature(several->traits().features, VIRTIO_BLK_F_MQ));
     CHECK(several->traits().queue_sizes.size() == 4);
 }
+
+} // namespace blk_device_test

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+namespace blk_image_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using Catch::Matchers::Contains;
@@ -137,3 +139,5 @@ TEST_CASE("the lock goes with the image", "[blk]") {
     }
     CHECK(second.lock().ok());
 }
+
+} // namespace blk_image_test

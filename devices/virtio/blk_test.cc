@@ -5,6 +5,8 @@
 
 #include <sys/stat.h>
 
+namespace blk_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 
@@ -243,3 +245,5 @@ TEST_CASE_METHOD(BlkFixture, "blk asks again for the rest of a short transfer", 
     CHECK(status() == VIRTIO_BLK_S_OK);
     CHECK(guest(kData, 4096) == whole);
 }
+
+} // namespace blk_test

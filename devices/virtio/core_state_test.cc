@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace core_state_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using namespace godwit::virtio::state_test;
@@ -348,3 +350,5 @@ TEST_CASE_METHOD(StateFixture,
     CHECK(source.first.used_index() == 4);
     CHECK(destination.transport.queue_interrupts[0] == 1); // the first one after a load, always
 }
+
+} // namespace core_state_test

@@ -5,6 +5,8 @@
 
 #include "devices/virtio/core_state_fixture.h"
 
+namespace core_subsection_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using namespace godwit::virtio::state_test;
@@ -140,3 +142,5 @@ TEST_CASE_METHOD(LaterFixture, "an added core subsection has versions of its own
     for (std::size_t length = bytes.size() - 6; length < bytes.size(); ++length)
         CHECK_FALSE(later_destination.load(std::span{bytes}.first(length)).ok());
 }
+
+} // namespace core_subsection_test

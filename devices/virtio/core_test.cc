@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace core_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 
@@ -386,3 +388,5 @@ TEST_CASE_METHOD(Fixture, "a machine reset also lifts what only the machine can"
     CHECK_FALSE(core.disabled());
     CHECK(core.status() == 0);
 }
+
+} // namespace core_test

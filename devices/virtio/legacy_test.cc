@@ -9,6 +9,8 @@
 
 #include <numeric>
 
+namespace legacy_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 
@@ -193,3 +195,5 @@ TEST_CASE("control commands of a big-endian driver") {
                          kBig) == VIRTIO_NET_OK);
     CHECK(state.curr_guest_offloads == feature(VIRTIO_NET_F_GUEST_CSUM));
 }
+
+} // namespace legacy_test

@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace net_core_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 
@@ -169,3 +171,5 @@ TEST_CASE_METHOD(TwoSides, "a broken device recovers with a reset") {
     source.core.queue_notified(1);
     CHECK(source.wire.take() == frame_to({2, 0, 0, 0, 0, 1}, 100, 1));
 }
+
+} // namespace net_core_test

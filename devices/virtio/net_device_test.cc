@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace net_device_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using Catch::Matchers::Contains;
@@ -292,3 +294,5 @@ TEST_CASE("a reset undoes what the driver did") {
     must(other.net->save_device(fresh, 0));
     CHECK(std::equal(after.bytes().begin(), after.bytes().end(), fresh.bytes().begin(), fresh.bytes().end()));
 }
+
+} // namespace net_device_test

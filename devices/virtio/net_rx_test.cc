@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace net_rx_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 
@@ -218,3 +220,5 @@ TEST_CASE("many frames in one go keep their order over several turns") {
     for (std::uint8_t i = 0; i < 150; ++i)
         REQUIRE(same_frame(frame_to(kTestMac, 100, i), rig.bytes_at(Gpa{kBuffers.value + i * 2048u}, 112)));
 }
+
+} // namespace net_rx_test

@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace net_state_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using Catch::Matchers::Contains;
@@ -333,3 +335,5 @@ TEST_CASE("a guest without GUEST_ANNOUNCE is announced by us alone") {
     CHECK(is_rarp(rig.wire.take(), kTestMac));
     CHECK(rig.host.config_changes == 0);
 }
+
+} // namespace net_state_test

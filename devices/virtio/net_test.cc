@@ -10,6 +10,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace net_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 
@@ -336,3 +338,5 @@ TEST_CASE("control commands have their effect") {
         CHECK(run(command) == VIRTIO_NET_ERR);
     }
 }
+
+} // namespace net_test

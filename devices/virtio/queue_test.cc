@@ -8,6 +8,8 @@
 #include <array>
 #include <catch2/catch.hpp>
 
+namespace queue_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using Catch::Matchers::Contains;
@@ -440,3 +442,5 @@ TEST_CASE("indices that a driver spoiled are noticed") {
         CHECK_FALSE(f.queue->check_indices().ok());
     }
 }
+
+} // namespace queue_test

@@ -10,6 +10,8 @@
 #include <functional>
 #include <unistd.h>
 
+namespace rng_test {
+
 using namespace godwit;
 using namespace godwit::virtio;
 using Catch::Matchers::Contains;
@@ -252,3 +254,5 @@ TEST_CASE("the kernel's generator and devices give bytes, files are refused", "[
     ::unlink(path.c_str());
     CHECK(open_entropy(path).error().code == ErrorCode::NoDevice);
 }
+
+} // namespace rng_test

@@ -82,6 +82,7 @@ void PlainMachine::list_sections() {
         sections_.push_back(std::move(section));
     };
     own(make_section(state_.clock));
+    own(make_section(state_.programs)); // before the CPUs: it says how many there are
     for (std::uint32_t i = 0; i < config_.cpus; ++i)
         own(make_section(
             state_.cpus[i],
@@ -89,7 +90,6 @@ void PlainMachine::list_sections() {
                 return Programs::check(*memory_, first_disk(), i, config_.cpus, state);
             },
             i));
-    own(make_section(state_.programs));
     own(make_section(state_.heartbeat));
     own(std::make_unique<SerialSection>(*serial_));
     if (!disks_.empty())
@@ -104,7 +104,7 @@ void PlainMachine::forget() {
     state_.clock = {};
     state_.cpus.resize(config_.cpus);
     std::ranges::fill(state_.cpus, CpuState{});
-    state_.programs = {};
+    state_.programs = {.cpus = config_.cpus};
     state_.heartbeat = {};
     state_.disk = {};
 }

@@ -32,6 +32,7 @@ class PlainSection final : public StructSection<S> {
         state_ = state;
         return {};
     }
+    Result<S> blank() override { return state_; }
     Status check(const S& state) override { return check_ ? check_(state) : Status{}; }
 
   private:

@@ -68,6 +68,7 @@ enum class Stage : std::uint8_t { Boot, Filling, Running, Finishing, Leaving, Of
 
 // The first CPU's way through the guest, and what it still has to say.
 struct ProgramsState {
+    std::uint32_t cpus = 1;
     std::uint8_t stage = 0; // Stage
     bool power_button = false;
     bool mem_failure_told = false;
@@ -145,7 +146,8 @@ struct Schema<plain::ProgramsState> {
     using S = plain::ProgramsState;
     static constexpr std::string_view name = "plain-programs";
     static constexpr std::uint32_t version = 1, minimum_version = 1;
-    static constexpr std::tuple fields{Field{"stage", &S::stage},
+    static constexpr std::tuple fields{EqualField{"cpus", &S::cpus},
+                                       Field{"stage", &S::stage},
                                        Field{"power_button", &S::power_button},
                                        Field{"mem_failure_told", &S::mem_failure_told},
                                        Field{"failures", &S::failures},

@@ -169,11 +169,14 @@ class FaultProxy:
     def _relay(self, reader, writer, direction):
         try:
             while True:
-                header = self._exactly(reader, HEADER_BYTES)
+                header = bytearray(HEADER_BYTES)
+                self._fill(reader, memoryview(header))
                 magic, kind, _, _, body, data, _ = HEADER.unpack_from(header)
                 if magic != b"GDWT":
-                    raise _Closed(f"not a frame: {header!r}")
-                frame = header + self._exactly(reader, body + data)
+                    raise _Closed(f"not a frame: {bytes(header)!r}")
+                frame = bytearray(HEADER_BYTES + body + data)
+                frame[:HEADER_BYTES] = header
+                self._fill(reader, memoryview(frame)[HEADER_BYTES:])
                 self._pass(frame, MESSAGES.get(kind, f"message {kind}"), body, writer, direction)
         except (_Closed, OSError):
             pass
@@ -184,14 +187,12 @@ class FaultProxy:
             pass
 
     @staticmethod
-    def _exactly(reader, count):
-        parts = bytearray()
-        while len(parts) < count:
-            part = reader.recv(min(1 << 20, count - len(parts)))
-            if not part:
+    def _fill(reader, room):
+        while room:
+            count = reader.recv_into(room)
+            if count == 0:
                 raise _Closed
-            parts += part
-        return bytes(parts)
+            room = room[count:]
 
     def _pass(self, frame, message, body, writer, direction):
         fault = self._strikes(message, direction)
@@ -259,4 +260,5 @@ class FaultProxy:
     def _with_a_flipped_bit(frame, body):
         # In the middle of what the frame carries; of an empty one, in the header's sequence number.
         at = HEADER_BYTES + (len(frame) - HEADER_BYTES) // 2 if len(frame) > HEADER_BYTES else 8
-        return frame[:at] + bytes([frame[at] ^ 0x10]) + frame[at + 1:]
+        frame[at] ^= 0x10
+        return frame

@@ -15,11 +15,13 @@ from test_devices import check_image
 from test_migration import assert_heartbeat_never_broke
 
 # Seconds that a peer which says nothing is given: black holes are to end soon, other things take their time.
-PEER_TIMEOUT = {True: 1, False: 30}  # whether there is a black hole
+PEER_TIMEOUT = {True: 2, False: 30}  # whether there is a black hole
+# Milliseconds: a busy host must not be told from a guest that writes too fast.
+DOWNTIME_LIMIT = 60_000
 # How long a source without an answer asks before it says that it is in doubt.
 DOUBT_TIMEOUT = {True: 1, False: 60}  # whether the case may end so
 ENDS = ("failed", "cancelled", "completed", "in-doubt")
-WORK = ("prog=mem,disk,heartbeat mem.size=4M mem.rate=20M disk.span=2M disk.depth=4 disk.rate=8M heartbeat.mode=line "
+WORK = ("prog=mem,disk,heartbeat mem.size=4M mem.rate=20M disk.span=1M disk.depth=4 disk.rate=8M heartbeat.mode=line "
         "heartbeat.period=20000")
 MEMORY = "64M"
 
@@ -44,11 +46,12 @@ class Stage:
         self.case = case
         self.wire = wire
         self.tools = tools
-        self.image = scene.disk(size=4 << 20)
+        self.image = scene.disk(size=2 << 20)
         self.peer_timeout = PEER_TIMEOUT[any(f.action is Action.BLACK_HOLE for f in case.faults)]
         self.cpus = 2 if case.scenario == "refuse" else 1
         self.destination = self.receiver("destination", cpus=self.cpus)
-        self.source = scene.run(WORK, disk=self.image, memory=MEMORY)
+        work = f"{WORK} mem.fill=pattern" if case.scenario == "compress" else WORK  # random pages are sent as they are
+        self.source = scene.run(work, disk=self.image, memory=MEMORY)
         self.source.wait_line(r"^GT heartbeat n=2\b")
         self.controls = {}
         here = "tcp:127.0.0.1:0" if wire == "tcp" else f"unix:{scene.path}/wire"
@@ -85,7 +88,8 @@ class Stage:
         return answer["status"] if answer else "dead"
 
     def migrate(self):
-        parameters = {"peer_timeout": self.peer_timeout, "doubt_timeout": DOUBT_TIMEOUT[DOUBT in self.case.outcomes]}
+        parameters = {"peer_timeout": self.peer_timeout, "doubt_timeout": DOUBT_TIMEOUT[DOUBT in self.case.outcomes],
+                      "downtime_limit": DOWNTIME_LIMIT}
         if self.case.scenario == "connections":
             parameters["multifd_channels"] = 2
         if self.case.scenario == "verify":

@@ -13,7 +13,7 @@ from test_files import HEARTBEAT, qemu_guest, section_at
 BOARD = ["timer", "cpu_common", "cpu", "apic", "ioapic", "kvmclock", "acpi-ged", "0000:00:00.0/gpex_root", "PCIHost",
          "PCIBUS", "serial"]
 SECTIONS = {"pci": [*BOARD, "0000:00:01.0/virtio-blk"], "ccw": [*BOARD, "fe.0.0001/virtio-blk", "css"],
-            "plain": ["plain-clock", "plain-cpu", "plain-programs", "plain-heartbeat", "serial", "disk0/plain-disk"]}
+            "plain": ["plain-clock", "plain-programs", "plain-cpu", "plain-heartbeat", "serial", "disk0/plain-disk"]}
 VIRTIO = ("vq[0].last_avail_idx", "virtio/64bit_features.guest_features", "env.eip", "VIRTIO_F_VERSION_1",
           "ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK")
 FIELDS = {"pci": VIRTIO, "ccw": VIRTIO, "plain": ("check_cursor", "beats", "pace.since", "sequence")}

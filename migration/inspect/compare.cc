@@ -17,8 +17,7 @@ namespace godwit::migration::inspect {
 
 namespace {
 
-constexpr std::uint64_t kPageBytes = 4096;
-constexpr std::size_t kShortBuffer = 16; // compared as a whole
+constexpr std::size_t kComparedWhole = 16; // compared as a whole
 constexpr std::size_t kShownBytes = 16;
 constexpr std::size_t kMaxBufferRanges = 16;
 
@@ -187,7 +186,7 @@ class Compare {
         }
         const auto a = first_.bytes(ours.field);
         const auto b = second_.bytes(other);
-        if (a.size() == b.size() && a.size() > kShortBuffer)
+        if (a.size() == b.size() && a.size() > kComparedWhole)
             buffers(section, ours.path, a, b);
         else if (!std::ranges::equal(a, b))
             add(section, ours.path, value_text(first_, ours.field), value_text(second_, other));

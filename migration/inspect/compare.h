@@ -9,6 +9,8 @@
 
 namespace godwit::migration::inspect {
 
+inline constexpr std::uint64_t kPageBytes = 4096;
+
 struct Difference {
     std::string section; // empty: the stream as a whole
     std::string field;   // path; empty: the section as a whole

@@ -11,8 +11,6 @@ namespace godwit::migration::inspect {
 
 namespace {
 
-constexpr std::uint64_t kPageBytes = 4096;
-
 std::string ranges_text(const RamDifference& difference) {
     constexpr std::size_t kShown = 8;
     std::string text;

@@ -13,7 +13,7 @@ namespace godwit::migration::inspect {
 
 namespace {
 
-using Json = nlohmann::json;
+using Parsed = nlohmann::json; // finds a key fast, however many a hostile text has
 
 constexpr std::size_t kMaxDepth = 64;
 constexpr std::size_t kMaxValues = std::size_t{1} << 20;
@@ -47,7 +47,7 @@ Status check_bounds(std::string_view text) {
     return {};
 }
 
-Result<std::string> text_of(const Json& object, const char* key) {
+Result<std::string> text_of(const Parsed& object, const char* key) {
     const auto found = object.find(key);
     if (found == object.end() || !found->is_string())
         return corrupt("'{}' is missing or no text", key);
@@ -57,28 +57,28 @@ Result<std::string> text_of(const Json& object, const char* key) {
     return printable(text);
 }
 
-Result<std::uint64_t> number_of(const Json& object, const char* key) {
+Result<std::uint64_t> number_of(const Parsed& object, const char* key) {
     const auto found = object.find(key);
     if (found == object.end() || !found->is_number_unsigned())
         return corrupt("'{}' is missing or no number", key);
     return found->get<std::uint64_t>();
 }
 
-Result<std::uint32_t> word_of(const Json& object, const char* key) {
+Result<std::uint32_t> word_of(const Parsed& object, const char* key) {
     const auto number = TRY(number_of(object, key));
     if (number > UINT32_MAX)
         return corrupt("'{}' is {}, 32 bits it has", key, number);
     return static_cast<std::uint32_t>(number);
 }
 
-const Json* list_of(const Json& object, const char* key) {
+const Parsed* list_of(const Parsed& object, const char* key) {
     const auto found = object.find(key);
     return found != object.end() && found->is_array() ? &*found : nullptr;
 }
 
-Status parse_record(const Json& object, RecordDescription& record);
+Status parse_record(const Parsed& object, RecordDescription& record);
 
-Result<FieldDescription> parse_field(const Json& object) {
+Result<FieldDescription> parse_field(const Parsed& object) {
     if (!object.is_object())
         return corrupt("a field is no object");
     FieldDescription field;
@@ -93,7 +93,7 @@ Result<FieldDescription> parse_field(const Json& object) {
     // A temporary object has its record in the field itself.
     const bool inside = structure == object.end() && object.contains("fields");
     if (structure != object.end() || inside) {
-        const Json& from = inside ? object : *structure;
+        const Parsed& from = inside ? object : *structure;
         if (!from.is_object())
             return corrupt("'{}': 'struct' is no object", field.name);
         TRY_IN(parse_record(from, field.structure.emplace_back()), field.name);
@@ -101,16 +101,16 @@ Result<FieldDescription> parse_field(const Json& object) {
     return field;
 }
 
-Status parse_record(const Json& object, RecordDescription& record) {
+Status parse_record(const Parsed& object, RecordDescription& record) {
     if (object.contains("vmsd_name"))
         record.name = TRY(text_of(object, "vmsd_name"));
     if (object.contains("version"))
         record.version = TRY(word_of(object, "version"));
-    if (const Json* const fields = list_of(object, "fields"))
-        for (const Json& field : *fields)
+    if (const Parsed* const fields = list_of(object, "fields"))
+        for (const Parsed& field : *fields)
             record.fields.push_back(TRY(parse_field(field)));
-    if (const Json* const subsections = list_of(object, "subsections"))
-        for (const Json& subsection : *subsections) {
+    if (const Parsed* const subsections = list_of(object, "subsections"))
+        for (const Parsed& subsection : *subsections) {
             if (!subsection.is_object())
                 return corrupt("a subsection is no object");
             TRY(parse_record(subsection, record.subsections.emplace_back()));
@@ -119,7 +119,7 @@ Status parse_record(const Json& object, RecordDescription& record) {
 }
 
 // What tells one element of a list from the others: a leaf with its subleaf, a register's number.
-std::string element_name(const Json& element, std::size_t place) {
+std::string element_name(const Parsed& element, std::size_t place) {
     std::string name;
     if (element.is_object())
         for (const char* const key : {"leaf", "subleaf", "index"})
@@ -129,7 +129,7 @@ std::string element_name(const Json& element, std::size_t place) {
 }
 
 // Each value by its path. Names of bits and registers say in words what the numbers beside them say.
-void parse_values(const Json& json, const std::string& path, std::vector<Note>& notes) {
+void parse_values(const Parsed& json, const std::string& path, std::vector<Note>& notes) {
     const auto inside = [&path](const std::string& name) { return path.empty() ? name : path + "." + name; };
     if (json.is_object()) {
         for (const auto& [key, value] : json.items())
@@ -144,12 +144,12 @@ void parse_values(const Json& json, const std::string& path, std::vector<Note>& 
     }
 }
 
-void parse_notes(const Json& root, WriterNotes& notes) {
+void parse_notes(const Parsed& root, WriterNotes& notes) {
     const auto own = root.find(std::string{wire::kNotesKey});
     if (own == root.end() || !own->is_object())
         return;
-    if (const Json* const order = list_of(*own, "order"))
-        for (const Json& step : *order)
+    if (const Parsed* const order = list_of(*own, "order"))
+        for (const Parsed& step : *order)
             if (step.is_string())
                 notes.order.push_back(printable(step.get<std::string>()));
     if (const auto cpu = own->find(std::string{wire::kCpuKey}); cpu != own->end())
@@ -162,14 +162,14 @@ Result<Description> parse_description(std::string_view json) {
     if (json.size() > wire::kMaxDescriptionBytes)
         return corrupt("{} bytes, at most {} can be", json.size(), wire::kMaxDescriptionBytes);
     TRY(check_bounds(json));
-    const Json root = Json::parse(json, nullptr, false);
+    const Parsed root = Parsed::parse(json, nullptr, false);
     if (root.is_discarded() || !root.is_object())
         return corrupt("it is not JSON");
-    const Json* const devices = list_of(root, "devices");
+    const Parsed* const devices = list_of(root, "devices");
     if (devices == nullptr)
         return corrupt("it lists no devices");
     Description description;
-    for (const Json& device : *devices) {
+    for (const Parsed& device : *devices) {
         if (!device.is_object())
             return corrupt("a device is no object");
         wire::DescribedSection section{};

@@ -7,10 +7,6 @@ namespace godwit::migration {
 
 namespace {
 
-template <class T>
-std::string text(const T& value) {
-    return fmt::format("{}", value);
-}
 std::string hex(std::uint64_t value) {
     return fmt::format("{:#x}", value);
 }
@@ -22,9 +18,9 @@ void compare_sections(const MachineDescription& source, const MachineDescription
         if (ours == destination.sections.end())
             found.push_back(difference(Reason::StateSectionMissing, "state", {theirs.name}));
         else if (theirs.version > ours->version || theirs.version < ours->minimum_version)
-            found.push_back(difference(
-                Reason::StateSectionVersion, "state",
-                {text(theirs.version), theirs.name, text(ours->minimum_version), text(ours->version)}));
+            found.push_back(difference(Reason::StateSectionVersion, "state",
+                                       {value_text(theirs.version), theirs.name,
+                                        value_text(ours->minimum_version), value_text(ours->version)}));
     }
 }
 
@@ -41,14 +37,14 @@ Differences compare_machines(const MachineDescription& source, const MachineDesc
     if (source.board != destination.board)
         found.push_back(difference(Reason::MachineBoard, "machine", {source.board, destination.board}));
     if (source.memory != destination.memory)
-        found.push_back(
-            difference(Reason::MachineMemorySize, "memory", {text(source.memory), text(destination.memory)}));
+        found.push_back(difference(Reason::MachineMemorySize, "memory",
+                                   {value_text(source.memory), value_text(destination.memory)}));
     else if (source.low_memory != destination.low_memory)
         found.push_back(difference(Reason::MachineMemoryLayout, "memory",
                                    {hex(source.low_memory), hex(destination.low_memory)}));
     if (source.cpus != destination.cpus)
-        found.push_back(
-            difference(Reason::MachineCpuCount, "cpus", {text(source.cpus), text(destination.cpus)}));
+        found.push_back(difference(Reason::MachineCpuCount, "cpus",
+                                   {value_text(source.cpus), value_text(destination.cpus)}));
     compare_sections(source, destination, found);
     compare_devices(source, destination, feature_name, found);
     return found;
@@ -59,14 +55,16 @@ Differences compare_host(const MachineDescription& source, const MachineDescript
     Differences found;
     compare_cpu(source.cpu, host.cpu, found);
     if (!host.gives_tsc_khz)
-        found.push_back(difference(Reason::CpuTscRate, "cpu", {text(source.tsc_khz), text(host.tsc_khz)}));
+        found.push_back(
+            difference(Reason::CpuTscRate, "cpu", {value_text(source.tsc_khz), value_text(host.tsc_khz)}));
     if (source.memory_in_use > host.memory_available)
         found.push_back(difference(Reason::HostMemoryShort, "memory",
-                                   {text(source.memory_in_use), text(host.memory_available)}));
+                                   {value_text(source.memory_in_use), value_text(host.memory_available)}));
     for (const DiskState& disk : host.disks) {
         if (disk.bytes_now != disk.bytes_at_start)
-            found.push_back(difference(Reason::HostDiskChanged, subject_of(destination, disk.id),
-                                       {disk.path, text(disk.bytes_at_start), text(disk.bytes_now)}));
+            found.push_back(
+                difference(Reason::HostDiskChanged, subject_of(destination, disk.id),
+                           {disk.path, value_text(disk.bytes_at_start), value_text(disk.bytes_now)}));
         if (disk.locked_by_stranger)
             found.push_back(
                 difference(Reason::HostDiskLocked, subject_of(destination, disk.id), {disk.path}));

@@ -13,16 +13,11 @@ namespace {
 constexpr std::uint64_t kBlkReadOnlyFeature = std::uint64_t{1} << 5; // VIRTIO_BLK_F_RO, told as blk.read-only
 constexpr std::uint64_t kNetMtuFeature = std::uint64_t{1} << 3;      // VIRTIO_NET_F_MTU, told as net.mtu
 
-template <class T>
-std::string text(const T& value) {
-    return fmt::format("{}", value);
-}
-
 std::string mac_text(const std::array<std::uint8_t, 6>& mac) {
     return fmt::format("{:02x}", fmt::join(mac, ":"));
 }
 std::string mtu_text(const std::optional<std::uint16_t>& mtu) {
-    return mtu ? text(*mtu) : "unset";
+    return mtu ? value_text(*mtu) : "unset";
 }
 std::string_view access_text(bool read_only) {
     return read_only ? "read-only" : "writable";
@@ -43,8 +38,9 @@ class Pair {
             add(Reason::DevicePlace, {source_.place, here_.place});
         if (source_.state_version > here_.state_version ||
             source_.state_version < here_.state_minimum_version)
-            add(Reason::StateSectionVersion, {text(source_.state_version), source_.type,
-                                              text(here_.state_minimum_version), text(here_.state_version)});
+            add(Reason::StateSectionVersion,
+                {value_text(source_.state_version), source_.type, value_text(here_.state_minimum_version),
+                 value_text(here_.state_version)});
         features(feature_name);
         queues();
         if (source_.blk && here_.blk)
@@ -73,21 +69,21 @@ class Pair {
     void queues() {
         if (source_.queue_sizes.size() != here_.queue_sizes.size())
             return add(Reason::DeviceQueueCount,
-                       {text(source_.queue_sizes.size()), text(here_.queue_sizes.size())});
+                       {value_text(source_.queue_sizes.size()), value_text(here_.queue_sizes.size())});
         for (std::size_t i = 0; i < here_.queue_sizes.size(); ++i)
             if (source_.queue_sizes[i] != here_.queue_sizes[i])
                 add(Reason::DeviceQueueSize,
-                    {text(i), text(source_.queue_sizes[i]), text(here_.queue_sizes[i])});
+                    {value_text(i), value_text(source_.queue_sizes[i]), value_text(here_.queue_sizes[i])});
     }
 
     void blk(const BlkDescription& source, const BlkDescription& here) {
         if (source.sectors != here.sectors)
-            add(Reason::BlkCapacity, {text(source.sectors), text(here.sectors)});
+            add(Reason::BlkCapacity, {value_text(source.sectors), value_text(here.sectors)});
         if (source.block_size != here.block_size)
-            add(Reason::BlkBlockSize, {text(source.block_size), text(here.block_size)});
+            add(Reason::BlkBlockSize, {value_text(source.block_size), value_text(here.block_size)});
         if (source.read_only != here.read_only)
             add(Reason::BlkReadOnly,
-                {text(access_text(source.read_only)), text(access_text(here.read_only))});
+                {value_text(access_text(source.read_only)), value_text(access_text(here.read_only))});
         if (source.serial != here.serial)
             add(Reason::BlkSerial, {source.serial, here.serial});
     }

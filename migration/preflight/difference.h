@@ -24,6 +24,12 @@ struct Difference {
 };
 using Differences = std::vector<Difference>;
 
+// A value as it stands in a reason's text.
+template <class T>
+std::string value_text(const T& value) {
+    return fmt::format("{}", value);
+}
+
 // `values` are as many as the reason's text has places.
 Difference difference(Reason reason, std::string subject, const std::vector<std::string>& values = {});
 

@@ -10,6 +10,8 @@
 #include <set>
 #include <vector>
 
+namespace model_test {
+
 using namespace godwit::migration;
 
 namespace {
@@ -175,3 +177,5 @@ TEST_CASE("a side that is not at its end can always go on", "[protocol][model]")
         REQUIRE(goes_on != end);
     }
 }
+
+} // namespace model_test

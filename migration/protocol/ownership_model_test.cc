@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace ownership_model_test {
+
 using namespace godwit::migration;
 using namespace godwit::migration::model;
 
@@ -84,8 +86,8 @@ TEST_CASE("a destination that says RUNNING too early would lose the guest", "[pr
 
 TEST_CASE("an ERROR of a destination that has COMMIT would be fatal", "[protocol][model]") {
     Tables broken;
-    broken.destination.push_back(
-        {DestinationState::Committed, Step::Send, Message::Error, DestinationState::Failed});
+    broken.destination.push_back({DestinationState::Committed, godwit::migration::Step::Send, Message::Error,
+                                  DestinationState::Failed});
     REQUIRE_FALSE(explore(broken).fine());
 }
 
@@ -134,3 +136,5 @@ TEST_CASE("every row about ownership matters", "[protocol][model]") {
         CHECK(matters);
     }
 }
+
+} // namespace ownership_model_test

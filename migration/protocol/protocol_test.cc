@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <sys/socket.h>
 
+namespace protocol_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace std::chrono_literals;
@@ -253,3 +255,5 @@ TEST_CASE("hostile bodies are refused", "[protocol]") {
         REQUIRE(decode_error(encode_error(error(ErrorCode::InDoubt, "x"))).code == ErrorCode::Protocol);
     }
 }
+
+} // namespace protocol_test

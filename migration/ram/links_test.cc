@@ -13,6 +13,8 @@
 #include <future>
 #include <thread>
 
+namespace links_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -383,3 +385,5 @@ TEST_CASE("who may attach", "[migration][links][hostile]") {
     REQUIRE(source.attach(source.id, 1).error().text ==
             "a connection for a migration that is not under way here");
 }
+
+} // namespace links_test

@@ -5,7 +5,7 @@ namespace godwit::migration {
 
 namespace {
 // How often the wait for the other connections looks for what the destination says.
-constexpr std::chrono::milliseconds kLook{20};
+constexpr std::chrono::milliseconds kLookOut{20};
 } // namespace
 
 Result<std::unique_ptr<OutgoingLinks>> OutgoingLinks::create(const GuestMemory& memory, SourceSession& main,
@@ -88,7 +88,7 @@ Result<RoundCount> OutgoingLinks::watch_links() {
     for (;;) {
         {
             std::unique_lock lock{mutex_};
-            changed_.wait_for(lock, kLook, [&] { return busy_ == 0 || failure_.has_value(); });
+            changed_.wait_for(lock, kLookOut, [&] { return busy_ == 0 || failure_.has_value(); });
             if (failure_.has_value())
                 return *failure_;
             if (busy_ == 0)
@@ -101,7 +101,7 @@ Result<RoundCount> OutgoingLinks::watch_links() {
 Status OutgoingLinks::await_answer() {
     Channel& first = main_.channel();
     const auto deadline = std::chrono::steady_clock::now() + first.timeout();
-    while (!links_.empty() && !TRY(first.readable(kLook))) {
+    while (!links_.empty() && !TRY(first.readable(kLookOut))) {
         for (std::size_t i = 0; i < links_.size(); ++i)
             TRY_IN(links_[i]->session.check_peer(), fmt::format("connection {}", i + 2));
         if (std::chrono::steady_clock::now() >= deadline)

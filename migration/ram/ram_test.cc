@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <thread>
 
+namespace ram_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -205,3 +207,5 @@ TEST_CASE("nothing that arrives counts as written by the machine", "[ram]") {
     sides.to->dirty().harvest_into(dirty.words());
     REQUIRE(dirty.count() == 0);
 }
+
+} // namespace ram_test

@@ -13,6 +13,8 @@
 #include <future>
 #include <random>
 
+namespace transfer_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -287,3 +289,5 @@ TEST_CASE("a slow rate makes small frames", "[ram][transfer]") {
     rate = 1'000'000'000;
     REQUIRE(limit.frame_bytes(1 << 20) == 1 << 20);
 }
+
+} // namespace transfer_test

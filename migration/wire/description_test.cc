@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <map>
 
+namespace description_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::test;
@@ -108,3 +110,5 @@ TEST_CASE("the stream can be walked with nothing but its description", "[wire]")
     REQUIRE(values.at("0000:00:01.0/device0.device/extra.value") == 0x12345678);
     REQUIRE(values.at("globalstate0.size") == 8);
 }
+
+} // namespace description_test

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+namespace ram_section_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::wire;
@@ -216,3 +218,5 @@ TEST_CASE("blocks that this machine does not have are read and dropped", "[wire]
     REQUIRE(ram.bytes[0] == std::byte{0xee});
     REQUIRE(ram.bytes[2 * kPageSize] == std::byte{0x66});
 }
+
+} // namespace ram_section_test

@@ -13,6 +13,8 @@
 
 #include <algorithm>
 
+namespace stream_sums_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::wire;
@@ -232,3 +234,5 @@ TEST_CASE("hostile sums are refused", "[sums]") {
     REQUIRE(sums_in("{}").ok());
     REQUIRE_FALSE(sums_in(R"({"godwit": {"crc32c": 1}})").ok());
 }
+
+} // namespace stream_sums_test

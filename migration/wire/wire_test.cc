@@ -9,6 +9,8 @@
 
 #include <algorithm>
 
+namespace wire_test {
+
 using namespace godwit;
 using namespace godwit::migration;
 using namespace godwit::migration::wire;
@@ -295,3 +297,5 @@ TEST_CASE("elements that differ are described one by one", "[wire]") {
     REQUIRE(json.find(R"("name": "element", "index": 0)") != std::string::npos);
     REQUIRE(json.find(R"("name": "element", "index": 1)") != std::string::npos);
 }
+
+} // namespace wire_test

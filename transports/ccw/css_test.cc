@@ -8,6 +8,8 @@
 
 #include <chrono>
 
+namespace css_test {
+
 using namespace godwit;
 using namespace godwit::ccw;
 using namespace godwit::ccw::testing;
@@ -311,3 +313,5 @@ TEST_CASE("places on the channel subsystem are refused by name", "[ccw][css]") {
         CHECK(again.error().text == "fake0: device number 0.0.0007 is taken by fake0");
     });
 }
+
+} // namespace css_test

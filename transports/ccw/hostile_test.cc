@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+namespace hostile_test {
+
 TEST_CASE("hostile channel programs are bounded", "[ccw][hostile]") {
     constexpr unsigned kRuns = 400;
     for (unsigned run = 0; run < kRuns; ++run) {
@@ -27,3 +29,5 @@ TEST_CASE("hostile channel programs are bounded", "[ccw][hostile]") {
         REQUIRE(wrong == "");
     }
 }
+
+} // namespace hostile_test

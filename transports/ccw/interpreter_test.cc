@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <random>
 
+namespace interpreter_test {
+
 using namespace godwit;
 using namespace godwit::ccw;
 using virtio::must;
@@ -332,3 +334,5 @@ TEST_CASE("program-controlled interruptions are told", "[ccw][program]") {
     m.state.channel_prog = kAt;
     CHECK_FALSE(m.run({{kRead, 0, 8, kData}}).interrupt);
 }
+
+} // namespace interpreter_test

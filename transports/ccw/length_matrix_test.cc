@@ -6,6 +6,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace length_matrix_test {
+
 using namespace godwit;
 using namespace godwit::ccw;
 using namespace godwit::ccw::testing;
@@ -191,3 +193,5 @@ TEST_CASE("a command that fell short, or whose data is nowhere, has no effect", 
         }
     }
 }
+
+} // namespace length_matrix_test

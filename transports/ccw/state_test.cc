@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+namespace state_test {
+
 using namespace godwit;
 using namespace godwit::ccw;
 using namespace godwit::ccw::testing;
@@ -474,3 +476,5 @@ TEST_CASE("states that nothing can be in are refused by name", "[ccw][state]") {
             }
     }
 }
+
+} // namespace state_test

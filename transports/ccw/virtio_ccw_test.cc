@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+namespace virtio_ccw_test {
+
 using namespace godwit;
 using namespace godwit::ccw;
 using namespace godwit::ccw::testing;
@@ -348,3 +350,5 @@ TEST_CASE_METHOD(Fixture, "a modern driver has no byte order to choose", "[ccw][
     REQUIRE(guest.does(CCW_CMD_SET_VIRTIO_REV, Guest::revision(1)));
     CHECK(rejected(kCommandSetByteOrder, Guest::byte(2)));
 }
+
+} // namespace virtio_ccw_test

@@ -20,6 +20,11 @@
 
 namespace godwit::pci {
 
+// Whether an access of `length` bytes touches the register of `size` bytes at `at`.
+constexpr bool overlap(std::uint32_t offset, std::size_t length, std::uint32_t at, std::size_t size) {
+    return offset < at + size && at < offset + length;
+}
+
 class ConfigSpace {
   public:
     static constexpr std::size_t kSize = 256;

@@ -6,7 +6,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 
-namespace godwit::pci {
+namespace godwit::pci::config_space_test {
 namespace {
 
 ConfigSpace sample() {
@@ -103,4 +103,4 @@ TEST_CASE("a loaded image may differ in what the guest writes, and only there", 
     }
 }
 
-} // namespace godwit::pci
+} // namespace godwit::pci::config_space_test

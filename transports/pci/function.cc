@@ -8,10 +8,6 @@ namespace {
 
 constexpr std::int32_t kRecordVersion = 2;
 
-constexpr bool overlap(std::uint32_t offset, std::size_t length, std::uint32_t at, std::size_t size) {
-    return offset < at + size && at < offset + length;
-}
-
 } // namespace
 
 Function::Function(PciHost& host, std::string name, const ConfigSpace::Identity& identity)

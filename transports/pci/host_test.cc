@@ -7,7 +7,7 @@
 
 #include <catch2/catch.hpp>
 
-namespace godwit::pci {
+namespace godwit::pci::host_test {
 namespace {
 
 using testing::Board;
@@ -305,4 +305,4 @@ TEST_CASE("hostile host records", "[pci]") {
     }
 }
 
-} // namespace godwit::pci
+} // namespace godwit::pci::host_test

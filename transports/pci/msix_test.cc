@@ -7,7 +7,7 @@
 
 #include <catch2/catch.hpp>
 
-namespace godwit::pci {
+namespace godwit::pci::msix_test {
 namespace {
 
 using testing::FakeInterrupts;
@@ -190,4 +190,4 @@ TEST_CASE("MSI-X state", "[pci]") {
     }
 }
 
-} // namespace godwit::pci
+} // namespace godwit::pci::msix_test

@@ -7,7 +7,7 @@
 
 #include <catch2/catch.hpp>
 
-namespace godwit::pci {
+namespace godwit::pci::virtio_pci_golden_test {
 namespace {
 
 using testing::Board;
@@ -84,4 +84,4 @@ TEST_CASE("configuration space is QEMU's", "[pci]") {
     compare(board, 3, with(0x10421af4, 0x01000001, 0x00048411), ConfigSpace::kSize);
 }
 
-} // namespace godwit::pci
+} // namespace godwit::pci::virtio_pci_golden_test

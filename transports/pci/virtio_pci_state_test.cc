@@ -6,7 +6,7 @@
 
 #include <catch2/catch.hpp>
 
-namespace godwit::pci {
+namespace godwit::pci::virtio_pci_state_test {
 namespace {
 
 using namespace testing;
@@ -371,4 +371,4 @@ TEST_CASE("hostile values are named", "[pci]") {
     }
 }
 
-} // namespace godwit::pci
+} // namespace godwit::pci::virtio_pci_state_test

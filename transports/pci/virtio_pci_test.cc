@@ -6,7 +6,7 @@
 
 #include <catch2/catch.hpp>
 
-namespace godwit::pci {
+namespace godwit::pci::virtio_pci_test {
 namespace {
 
 using namespace testing;
@@ -427,4 +427,4 @@ TEST_CASE("the window in configuration space reaches the registers", "[pci]") {
     }
 }
 
-} // namespace godwit::pci
+} // namespace godwit::pci::virtio_pci_test

@@ -13,10 +13,6 @@ namespace {
 
 constexpr std::uint32_t kWindowData = kPciCfgCap + kCapExtra;
 
-constexpr bool overlap(std::uint32_t offset, std::size_t length, std::uint32_t at, std::size_t size) {
-    return offset < at + size && at < offset + length;
-}
-
 // Natural width of a field, 0 for what is none (section 4.1.3.1: the driver uses no other).
 constexpr std::size_t width_of(CommonField field) {
     switch (field) {

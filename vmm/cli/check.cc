@@ -12,7 +12,7 @@ namespace godwit::cli {
 
 namespace {
 
-struct Options {
+struct CheckOptions {
     std::string control_path;
     std::string address;
     bool json = false;
@@ -27,7 +27,7 @@ void show(const control::Json& answer) {
         fmt::print("{}: {} [{}]\n", one.value("subject", ""), one.value("text", ""), one.value("code", ""));
 }
 
-Result<bool> check(const Options& options) {
+Result<bool> check(const CheckOptions& options) {
     TRY(migration::Address::parse(options.address));
     control::Client client = TRY(control::Client::connect(options.control_path));
     control::Json arguments = TRY(options.parameters.values());
@@ -43,7 +43,7 @@ Result<bool> check(const Options& options) {
 } // namespace
 
 Command add_check(CLI::App& program) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CheckOptions>();
     CLI::App* const app = program.add_subcommand(
         "check", "ask a waiting `godwit receive` whether the guest could move there; nothing moves");
     app->add_option("--control", options->control_path, "control socket of the machine that would move")

@@ -13,7 +13,7 @@ namespace godwit::cli {
 
 namespace {
 
-struct Options {
+struct CpuOptions {
     std::string choice = "host";
     std::string first;
     std::string second;
@@ -36,7 +36,7 @@ Status intersect(const std::string& first, const std::string& second) {
 } // namespace
 
 Command add_cpu(CLI::App& program) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<CpuOptions>();
     CLI::App* const app = program.add_subcommand("cpu", "processors as files that `--cpu` takes");
     app->require_subcommand(1);
     CLI::App* const dumping = app->add_subcommand("dump", "print what this host can give to a guest");

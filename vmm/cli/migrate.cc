@@ -130,7 +130,7 @@ class Follower {
     control::TimelineFile* timeline_;
 };
 
-struct Options {
+struct MigrateOptions {
     std::string control_path;
     std::string address;
     ParameterOptions parameters;
@@ -138,7 +138,7 @@ struct Options {
     bool detach = false;
 };
 
-Status migrate(const Options& options) {
+Status migrate(const MigrateOptions& options) {
     TRY(migration::Address::parse(options.address));
     Json arguments = TRY(options.parameters.values());
     arguments["uri"] = options.address;
@@ -160,7 +160,7 @@ Status migrate(const Options& options) {
 } // namespace
 
 Command add_migrate(CLI::App& program) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<MigrateOptions>();
     CLI::App* const app =
         program.add_subcommand("migrate", "move the running guest to a waiting `godwit receive`");
     app->add_option("--control", options->control_path, "control socket of the machine that moves")

@@ -119,6 +119,17 @@ bool Outgoing::active() const {
     return cancel_ != nullptr;
 }
 
+bool Outgoing::over() {
+    using migration::MigrationStatus;
+    const MigrationStatus status = progress_.snapshot().status;
+    if (!active() || (status != MigrationStatus::Completed && status != MigrationStatus::Failed &&
+                      status != MigrationStatus::Cancelled))
+        return false;
+    if (thread_.joinable())
+        thread_.join();
+    return true;
+}
+
 migration::Parameters Outgoing::parameters() const {
     const std::lock_guard lock{mutex_};
     return cancel_ != nullptr ? live_.get() : next_;

@@ -51,7 +51,11 @@ class Outgoing {
     migration::Doubt& doubt() { return doubt_; }
     void join();
 
+    // Until join().
     bool active() const;
+    // Conductor: one is active, and whoever asks is told already that it is over. When this returns, so was
+    // `ended`.
+    bool over();
     // Nothing was ever started when its status is None.
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }
 

@@ -12,10 +12,6 @@ namespace godwit::cpu {
 
 namespace {
 
-constexpr std::uint32_t bit(unsigned position) {
-    return std::uint32_t{1} << position;
-}
-
 constexpr std::uint32_t kLastBasicLeaf = 0xd;
 constexpr std::uint32_t kLastExtendedLeaf = 0x80000008;
 constexpr std::uint32_t kPhysicalBits = 40;

@@ -11,6 +11,10 @@
 
 namespace godwit::cpu {
 
+constexpr std::uint32_t bit(unsigned position) {
+    return std::uint32_t{1} << position;
+}
+
 struct CpuidEntry {
     std::uint32_t function = 0;
     std::uint32_t index = 0;

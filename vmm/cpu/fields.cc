@@ -10,9 +10,6 @@ namespace godwit::cpu {
 namespace {
 
 constexpr std::uint32_t kAll = 0xffff'ffff;
-constexpr std::uint32_t bit(unsigned position) {
-    return std::uint32_t{1} << position;
-}
 
 constexpr Register kA = Register::Eax, kB = Register::Ebx, kC = Register::Ecx, kD = Register::Edx;
 

@@ -11,10 +11,6 @@ namespace {
 constexpr std::uint64_t kAvx = 1 << 2, kMpx = 3 << 3, kAvx512 = 7 << 5, kPkru = 1 << 9;
 constexpr std::uint32_t kLegacyArea = 576; // with the header: Intel SDM volume 1, section 13.4
 
-constexpr std::uint32_t bit(unsigned position) {
-    return std::uint32_t{1} << position;
-}
-
 // Features that are of no use without these components.
 struct Need {
     std::uint64_t components;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/kvm/boot_state.h"
 
+#include "vmm/kvm/efer.h"
 #include "vmm/kvm/ioctl.h"
 #include "vmm/kvm/kvm_api.h"
 
@@ -11,7 +12,6 @@ namespace {
 // Intel SDM volume 3, sections 2.5 and 3.4.5.1.
 constexpr std::uint64_t kCr0Pe = 1 << 0, kCr0Et = 1 << 4, kCr0Pg = std::uint64_t{1} << 31;
 constexpr std::uint64_t kCr4Pae = 1 << 5;
-constexpr std::uint64_t kEferLme = 1 << 8, kEferLma = 1 << 10;
 constexpr std::uint8_t kCodeAccessed = 0xb, kDataAccessed = 0x3, kTssBusy = 0xb;
 constexpr std::uint64_t kRflagsFixed = 2;
 
@@ -88,7 +88,7 @@ Status set_linux64_entry(Vcpu& vcpu, const LinuxEntry& entry) {
     sregs.cr0 = kCr0Pe | kCr0Et | kCr0Pg;
     sregs.cr3 = entry.page_tables.value;
     sregs.cr4 = kCr4Pae;
-    sregs.efer = kEferLme | kEferLma;
+    sregs.efer = efer::kLme | efer::kLma;
     kvm_regs regs{};
     regs.rip = entry.entry.value;
     regs.rsi = entry.zero_page.value;

@@ -12,8 +12,6 @@ namespace godwit::kvm {
 
 namespace {
 
-constexpr std::uint64_t kPagesPerWord = 64;
-
 std::uint64_t words_of(std::uint64_t pages) {
     return (pages + kPagesPerWord - 1) / kPagesPerWord;
 }

@@ -9,8 +9,6 @@ namespace godwit::kvm {
 
 namespace {
 
-constexpr std::uint64_t kPagesPerWord = 64;
-
 // Optional capabilities of a VM: used where they exist, never needed.
 bool enable(const Kvm& kvm, int vm_fd, std::uint32_t capability, std::uint64_t argument) {
     if (kvm.extension(static_cast<int>(capability)) == 0)

@@ -20,6 +20,9 @@ namespace godwit::kvm {
 inline constexpr Gpa kReservedPages{0xfeffc000};
 inline constexpr std::uint64_t kReservedPagesSize = 0x4000;
 
+// Of a bitmap of dirty pages: slots begin at a word.
+inline constexpr std::uint64_t kPagesPerWord = 64;
+
 // A piece of guest RAM as KVM knows it.
 struct MemorySlot {
     std::uint32_t id;

@@ -2,6 +2,7 @@
 #include "vmm/kvm/assist/assist.h"
 
 #include "vmm/kvm/assist/instructions.h"
+#include "vmm/kvm/efer.h"
 #include "vmm/kvm/ioctl.h"
 #include "vmm/kvm/kvm_api.h"
 
@@ -12,7 +13,6 @@ namespace godwit::kvm {
 
 namespace {
 
-constexpr std::uint64_t kEferLma = 1 << 10;
 constexpr std::uint32_t kMsrTsc = 0x10;
 constexpr std::uint32_t kMsrTscAux = 0xc0000103;
 constexpr std::size_t kMaxInstruction = 15;
@@ -34,7 +34,7 @@ struct Registers {
         return registers;
     }
     bool in_64_bit_mode() const {
-        return (special.efer & kEferLma) != 0 && special.cs.l != 0 && (special.cr0 & cr0::kPg) != 0;
+        return (special.efer & efer::kLma) != 0 && special.cs.l != 0 && (special.cr0 & cr0::kPg) != 0;
     }
 };
 

@@ -5,8 +5,6 @@ namespace godwit::kvm {
 
 namespace {
 
-constexpr std::uint64_t kLow32 = 0xffff'ffff;
-
 std::uint64_t register_value(ZydisRegister name, const CpuImage& cpu) {
     const ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, name);
     return cpu.gpr[static_cast<std::size_t>(ZydisRegisterGetId(whole))];

@@ -14,6 +14,8 @@
 
 namespace godwit::kvm {
 
+inline constexpr std::uint64_t kLow32 = 0xffff'ffff;
+
 enum class CodeSize { Bits16, Bits32, Bits64 };
 
 class Instruction {

@@ -9,8 +9,6 @@ namespace godwit::kvm {
 
 namespace {
 
-constexpr std::uint64_t kLow32 = 0xffff'ffff;
-
 void set_flag(CpuImage& cpu, std::uint64_t flag, bool on) {
     cpu.rflags = on ? cpu.rflags | flag : cpu.rflags & ~flag;
 }

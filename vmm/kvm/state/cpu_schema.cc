@@ -4,6 +4,7 @@
 #include "vmm/kvm/state/cpu_schema.h"
 
 #include "vmm/kvm/cpuid.h"
+#include "vmm/kvm/efer.h"
 
 namespace godwit {
 
@@ -13,7 +14,6 @@ namespace {
 constexpr std::uint64_t kEflagsDefined = 0x3f7fd7;
 constexpr std::uint64_t kCr0Pe = 1, kCr0Nw = 1 << 29, kCr0Cd = 1 << 30, kCr0Pg = std::uint64_t{1} << 31;
 constexpr std::uint64_t kCr4Pae = 1 << 5;
-constexpr std::uint64_t kEferLme = 1 << 8, kEferLma = 1 << 10;
 constexpr std::uint32_t kMxcsrDefined = 0x2ffff; // with AMD's misaligned-exception mask
 constexpr std::uint32_t kFlagLong = 1u << 21;
 constexpr std::uint32_t kLastMpState = 4; // KVM_MP_STATE_SIPI_RECEIVED
@@ -25,8 +25,8 @@ Status check_mode(const kvm::CpuState& s) {
         ((s.cr0 & kCr0Pg) != 0 && (s.cr0 & kCr0Pe) == 0))
         return corrupt("cr0 {:#x} is not a value that the register can have", s.cr0);
     const bool paging = (s.cr0 & kCr0Pg) != 0;
-    const bool long_mode = (s.efer & kEferLma) != 0;
-    if (long_mode != (paging && (s.efer & kEferLme) != 0) || (long_mode && (s.cr4 & kCr4Pae) == 0))
+    const bool long_mode = (s.efer & kvm::efer::kLma) != 0;
+    if (long_mode != (paging && (s.efer & kvm::efer::kLme) != 0) || (long_mode && (s.cr4 & kCr4Pae) == 0))
         return corrupt("efer {:#x}, cr0 {:#x} and cr4 {:#x} contradict each other", s.efer, s.cr0, s.cr4);
     if (!long_mode && (s.segs[kvm::kCs].flags & kFlagLong) != 0)
         return corrupt("a 64-bit code segment outside long mode");

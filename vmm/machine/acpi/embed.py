@@ -14,8 +14,9 @@ def main() -> None:
     rows = [", ".join(f"0x{byte:02x}" for byte in aml[at : at + 20]) for at in range(0, len(aml), 20)]
     with open(target, "w", encoding="ascii") as file:
         file.write('#include "vmm/machine/acpi/dsdt.h"\n\nnamespace godwit::acpi {\n\n')
-        file.write("static const unsigned char kAml[] = {\n    " + ",\n    ".join(rows) + "};\n\n")
-        file.write(f"std::span<const std::byte> {function}() {{ return std::as_bytes(std::span{{kAml}}); }}\n\n")
+        file.write(f"std::span<const std::byte> {function}() {{\n")
+        file.write("    static const unsigned char aml[] = {\n        " + ",\n        ".join(rows) + "};\n")
+        file.write("    return std::as_bytes(std::span{aml});\n}\n\n")
         file.write("} // namespace godwit::acpi\n")
 
 

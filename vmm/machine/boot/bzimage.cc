@@ -2,6 +2,7 @@
 #include "vmm/machine/boot/bzimage.h"
 
 #include "vmm/base/bytes.h"
+#include "vmm/machine/boot/setup_header.h"
 
 #include <algorithm>
 #include <array>
@@ -13,11 +14,7 @@ namespace {
 // Offsets in the file, boot.rst.
 constexpr std::size_t kSetupSectors = 0x1f1;
 constexpr std::size_t kSystemSize = 0x1f4; // in units of 16 bytes
-constexpr std::size_t kBootFlag = 0x1fe;
 constexpr std::size_t kJumpLength = 0x201; // the header ends that far behind 0x202
-constexpr std::size_t kMagic = 0x202;
-constexpr std::size_t kVersion = 0x206;
-constexpr std::size_t kLoadFlags = 0x211;
 constexpr std::size_t kInitrdAddressMax = 0x22c;
 constexpr std::size_t kXLoadFlags = 0x236;
 constexpr std::size_t kCommandLineSize = 0x238;
@@ -31,7 +28,6 @@ constexpr std::size_t kHeaderEndMax = 0x290;   // what the zero page has room fo
 constexpr std::uint32_t kHdrS = 0x53726448;
 constexpr std::uint16_t kBootFlagValue = 0xaa55;
 constexpr std::uint16_t kOldestVersion = 0x020c;
-constexpr std::uint8_t kLoadedHigh = 1;
 constexpr std::uint16_t kKernel64 = 1;
 constexpr std::uint64_t kSector = 512;
 constexpr std::uint64_t kParagraph = 16;

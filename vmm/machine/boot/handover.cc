@@ -5,6 +5,7 @@
 #include "vmm/machine/boot/bzimage.h"
 #include "vmm/machine/boot/layout.h"
 #include "vmm/machine/boot/memory_map.h"
+#include "vmm/machine/boot/setup_header.h"
 
 #include <algorithm>
 #include <cassert>
@@ -19,11 +20,7 @@ constexpr std::size_t kExtRamdiskImage = 0x0c0;
 constexpr std::size_t kExtRamdiskSize = 0x0c4;
 constexpr std::size_t kExtCommandLine = 0x0c8;
 constexpr std::size_t kE820Entries = 0x1e8;
-constexpr std::size_t kBootFlag = 0x1fe;
-constexpr std::size_t kMagic = 0x202;
-constexpr std::size_t kVersion = 0x206;
 constexpr std::size_t kTypeOfLoader = 0x210;
-constexpr std::size_t kLoadFlags = 0x211;
 constexpr std::size_t kRamdiskImage = 0x218;
 constexpr std::size_t kRamdiskSize = 0x21c;
 constexpr std::size_t kCommandLinePointer = 0x228;
@@ -31,7 +28,6 @@ constexpr std::size_t kE820Table = 0x2d0;
 constexpr std::size_t kE820EntrySize = 20;
 
 constexpr std::uint8_t kLoaderWithoutId = 0xff;
-constexpr std::uint8_t kLoadedHigh = 1 << 0;
 constexpr std::uint8_t kCanUseHeap = 1 << 7;
 
 constexpr std::uint32_t kStartInfoMagic = 0x336ec578;
