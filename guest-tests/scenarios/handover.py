@@ -26,9 +26,9 @@ class Handover:
     def begin(self, where, door, faults):
         """`godwit migrate` to a relay on the host `where`, which listens at `door` (relay.py)."""
         faults = [(fault.action.value, fault.message, fault.when.value, fault.paused) for fault in faults]
-        self.relay = self.stage.program(where, ["/usr/bin/python3", "-B", RELAY, door, self.behind, json.dumps(faults)])
+        self.relay = self.stage.start_program(where, ["/usr/bin/python3", "-B", RELAY, door, self.behind, json.dumps(faults)])
         self.relay.wait_line("^listening")
-        self.client = self.stage.program(SOURCE, [
+        self.client = self.stage.start_program(SOURCE, [
             vm.GODWIT, "migrate", "--control", self.source.control, "--peer-timeout", str(PEER_TIMEOUT), "--doubt-timeout",
             str(DOUBT_TIMEOUT), "--downtime-limit", str(LIMIT), door])
 
