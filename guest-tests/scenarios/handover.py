@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import vm
+from fault_cases import MOVED
 from two_hosts import LIMIT, PORT, beats_on, finish
 
 RELAY = str(pathlib.Path(__file__).resolve().with_name("relay.py"))
@@ -47,12 +48,14 @@ class Handover:
         assert "guest: in doubt: `godwit resolve`" in says and "running" not in says, says
         assert "resolve" in self.source.cli("resume", check=False).stderr
 
-    def move_on(self, owner, where, tools, *former):
+    def move_on(self, outcome, tools):
         """The guest lives; it can be moved as if nothing had been, and all along only one answered."""
+        owner, where = (self.destination, SOURCE) if outcome == MOVED else (self.source, DESTINATION)
         beats_on(owner)
         self.stage.pings.go_on(3)
-        third = self.stage.receive(where, extra=RECEIVER, name="third")
-        self.stage.migrate(owner, third)
+        waits = outcome != MOVED and self.destination.alive()
+        to = self.destination if waits else self.stage.receive(where, extra=RECEIVER, name="third")
+        self.stage.migrate(owner, to)
         self.stage.pings.go_on(3)
         self.stage.never_two()
-        finish(self.stage, third, tools, *former, owner)
+        finish(self.stage, to, tools, *([self.source] if outcome == MOVED else []), owner)
