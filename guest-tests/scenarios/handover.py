@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import vm
+from fault_cases import MOVED
 from two_hosts import LIMIT, PORT, beats_on, finish
 
 RELAY = str(pathlib.Path(__file__).resolve().with_name("relay.py"))
@@ -26,9 +27,9 @@ class Handover:
     def begin(self, where, door, faults):
         """`godwit migrate` to a relay on the host `where`, which listens at `door` (relay.py)."""
         faults = [(fault.action.value, fault.message, fault.when.value, fault.paused) for fault in faults]
-        self.relay = self.stage.program(where, ["/usr/bin/python3", "-B", RELAY, door, self.behind, json.dumps(faults)])
+        self.relay = self.stage.start_program(where, ["/usr/bin/python3", "-B", RELAY, door, self.behind, json.dumps(faults)])
         self.relay.wait_line("^listening")
-        self.client = self.stage.program(SOURCE, [
+        self.client = self.stage.start_program(SOURCE, [
             vm.GODWIT, "migrate", "--control", self.source.control, "--peer-timeout", str(PEER_TIMEOUT), "--doubt-timeout",
             str(DOUBT_TIMEOUT), "--downtime-limit", str(LIMIT), door])
 
@@ -47,12 +48,14 @@ class Handover:
         assert "guest: in doubt: `godwit resolve`" in says and "running" not in says, says
         assert "resolve" in self.source.cli("resume", check=False).stderr
 
-    def move_on(self, owner, where, tools, *former):
+    def move_on(self, outcome, tools):
         """The guest lives; it can be moved as if nothing had been, and all along only one answered."""
+        owner, where = (self.destination, SOURCE) if outcome == MOVED else (self.source, DESTINATION)
         beats_on(owner)
         self.stage.pings.go_on(3)
-        third = self.stage.receive(where, extra=RECEIVER, name="third")
-        self.stage.migrate(owner, third)
+        waits = outcome != MOVED and self.destination.alive()
+        to = self.destination if waits else self.stage.receive(where, extra=RECEIVER, name="third")
+        self.stage.migrate(owner, to)
         self.stage.pings.go_on(3)
         self.stage.never_two()
-        finish(self.stage, third, tools, *former, owner)
+        finish(self.stage, to, tools, *([self.source] if outcome == MOVED else []), owner)

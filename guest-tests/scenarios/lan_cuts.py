@@ -61,9 +61,3 @@ class LanCut(Handover):
             assert self.runs_at_the_destination()
         self.stage.never_two()
         return seen
-
-    def goes_on(self, outcome, tools):
-        if outcome == MOVED:
-            self.move_on(self.destination, SOURCE, tools, self.source)
-        else:
-            self.move_on(self.source, DESTINATION, tools)

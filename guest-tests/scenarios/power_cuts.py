@@ -75,10 +75,8 @@ class PowerCut(Handover):
     def judge(self, outcome, tools):
         self.stage.never_two()
         self.stage.pair.ready()  # the power is back
-        if outcome == MOVED:
-            self.move_on(self.destination, SOURCE, tools, self.source)
-        elif outcome == STAYED:
-            self.move_on(self.source, DESTINATION, tools)
+        if outcome in (MOVED, STAYED):
+            self.move_on(outcome, tools)
         elif outcome == DOUBT:
             self._resolve(tools)
         else:

@@ -111,7 +111,7 @@ def test_lan_cut_before_commit(stage, guest_tools, message, ways):
     cut = LanCut(stage, message, ways)
     cut.before_commit()
     stage.fleet.lan.heal()
-    cut.goes_on(STAYED, guest_tools)
+    cut.move_on(STAYED, guest_tools)
 
 
 @pytest.mark.parametrize("ways", WAYS)
@@ -121,7 +121,7 @@ def test_lan_cut_at_commit(stage, guest_tools, ways):
     cut.in_doubt(arrives)
     outcome = cut.healed()
     assert outcome == (MOVED if arrives else STAYED), cut.source.transcript() + cut.destination.transcript()
-    cut.goes_on(outcome, guest_tools)
+    cut.move_on(outcome, guest_tools)
 
 
 @pytest.mark.parametrize("ways", WAYS)
@@ -131,7 +131,7 @@ def test_lan_cut_at_commit_and_healed_while_the_source_asks(stage, guest_tools, 
     cut.source.wait_stderr("did not say that it runs")
     outcome = cut.healed()
     assert outcome == MOVED or ways != "back"
-    cut.goes_on(outcome, guest_tools)
+    cut.move_on(outcome, guest_tools)
 
 
 # ---- hosts that differ

@@ -107,6 +107,7 @@ class Stage:
         with open(self.image, "wb") as file:
             file.truncate(4 << 20)
         self._on = "" if transport == "pci" else f",transport={transport}"
+        self.program = vm.GODWIT
         self.processes = []
         self.pings = None
 
@@ -135,7 +136,7 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def program(self, where, argv):
+    def start_program(self, where, argv):
         process = vm.Process(argv, host=self.fleet[where])
         self.processes.append(process)
         return process
