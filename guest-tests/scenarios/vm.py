@@ -23,6 +23,10 @@ GUEST = str(BUILD / "guest-tests/guest/guest.elf")
 PATIENCE = 30.0 * max(2.0, pace.PACE)
 
 
+# Milliseconds that a guest may stand still where a scenario does not say: saving, sending and loading take longer on a slow host.
+DOWNTIME_LIMIT = round(300 * pace.PACE)
+
+
 def let_work(seconds):
     """Gives a guest what it does in so many seconds on an ordinary host."""
     time.sleep(seconds * pace.PACE)
@@ -148,7 +152,8 @@ class Process:
 class Qmp:
     """A QMP client of a few lines, so that the control socket is judged by something that is not godwit's own code."""
 
-    def __init__(self, path, host=None):
+    def __init__(self, path, host=None, migrate_defaults=None):
+        self._migrate_defaults = migrate_defaults or {}
         deadline = time.monotonic() + PATIENCE
         while True:  # a server's path is there a moment before anybody listens
             try:
@@ -180,6 +185,8 @@ class Qmp:
             self.events.append(message)
 
     def execute(self, command, **arguments):
+        if command == "migrate":
+            arguments = self._migrate_defaults | arguments
         request = {"execute": command}
         if arguments:
             request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
@@ -233,11 +240,17 @@ class Vm(Process):
 
     def qmp(self):
         self.wait_control()
-        return Qmp(self.control, self.host)
+        return Qmp(self.control, self.host, {"downtime_limit": DOWNTIME_LIMIT} if self._is_slow() else None)
+
+    def _is_slow(self):
+        """A guest with vCPUs on a host where they are slow; a plain machine has its usual limits everywhere."""
+        return self.program != PLAIN and pace.PACE > 2
 
     def cli(self, verb, *arguments, check=True):
         """Runs a godwit subcommand against this process."""
         self.wait_control()
+        if verb == "migrate" and self._is_slow() and not any(str(word).startswith("--downtime-limit") for word in arguments):
+            arguments = ("--downtime-limit", str(DOWNTIME_LIMIT), *arguments)
         argv = [self.program, verb, "--control", str(self.control), *arguments]
         done = self.host.run(argv, PATIENCE * 2) if self.host else subprocess.run(
             argv, capture_output=True, text=True, timeout=PATIENCE * 2, check=False)
