@@ -7,6 +7,8 @@
 #include <atomic>
 #include <thread>
 
+namespace cpus_test {
+
 using namespace godwit;
 using namespace godwit::plain;
 using namespace std::chrono_literals;
@@ -75,3 +77,5 @@ TEST_CASE("slowed CPUs still run, can be paused, and are let go", "[plain]") {
     REQUIRE(counted.cpus->throttle(0).ok());
     counted.wait_beyond(counted.now());
 }
+
+} // namespace cpus_test

@@ -4,6 +4,7 @@
 #include "guest-tests/guest/base/random.h"
 #include "guest-tests/guest/programs/block_content.h"
 #include "guest-tests/plain/pace.h"
+#include "guest-tests/plain/time.h"
 
 #include <cerrno>
 #include <unistd.h>
@@ -12,9 +13,8 @@ namespace godwit::plain {
 
 namespace {
 
-constexpr std::uint64_t kBatch = 4; // blocks per step
+constexpr std::uint64_t kBlocksPerStep = 4;
 constexpr std::uint64_t kFlushPeriod = 256;
-constexpr std::uint64_t kLong = 1'000'000'000;
 constexpr std::uint64_t kSeed = 0x6469736b;
 
 enum Content : std::uint32_t { kUnknown, kWritten };
@@ -44,13 +44,13 @@ DiskWork::DiskWork(GuestMemory& memory, const virtio::BlkImage& image, DiskState
 
 std::uint64_t DiskWork::step(std::uint64_t now, bool finishing) {
     if (finishing) {
-        for (std::uint64_t i = 0; i < kBatch && !verified(); ++i)
+        for (std::uint64_t i = 0; i < kBlocksPerStep && !verified(); ++i)
             read(state_.verify_next++);
-        return verified() ? now + kLong : now;
+        return verified() ? now + kSecond : now;
     }
     begin(pacer_, state_.pace, plan_.rate, now);
     std::uint64_t next = now;
-    for (std::uint64_t i = 0; i < kBatch; ++i) {
+    for (std::uint64_t i = 0; i < kBlocksPerStep; ++i) {
         if (!pacer_.may(now)) {
             next = pacer_.next(now);
             break;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-tests/plain/heartbeat.h"
 
+#include "guest-tests/plain/time.h"
+
 #include <algorithm>
 
 namespace godwit::plain {
 
 namespace {
-constexpr std::uint64_t kMicrosecond = 1000;
-constexpr std::uint64_t kLong = 1'000'000'000;
 constexpr std::uint64_t kLongestPeriod = std::uint64_t{3600} * 1'000'000; // microseconds
 } // namespace
 
@@ -18,7 +18,7 @@ Heartbeat::Heartbeat(HeartbeatState& state, const guest::Options& options)
 
 std::uint64_t Heartbeat::step(std::uint64_t now, Output& output) {
     if (period_ == 0)
-        return now + kLong;
+        return now + kSecond;
     if (!state_.begun) {
         state_.begun = true;
         state_.due = now + period_;

@@ -2,6 +2,7 @@
 #include "guest-tests/plain/mem_worker.h"
 
 #include "guest-tests/plain/pace.h"
+#include "guest-tests/plain/time.h"
 
 #include <algorithm>
 #include <atomic>
@@ -10,8 +11,7 @@ namespace godwit::plain {
 
 namespace {
 
-constexpr std::uint64_t kBatch = 16; // pages per step
-constexpr std::uint64_t kLong = 1'000'000'000;
+constexpr std::uint64_t kPagesPerStep = 16;
 constexpr std::uint64_t kStaticGeneration = ~std::uint64_t{0};
 
 // What the first CPU reads while another one works.
@@ -86,7 +86,7 @@ std::uint64_t MemWorker::step(std::uint64_t now) {
     case WorkerPhase::Failed:
         break;
     }
-    return now + kLong;
+    return now + kSecond;
 }
 
 std::uint64_t MemWorker::enter(WorkerPhase phase, std::uint64_t now) {
@@ -116,7 +116,7 @@ bool MemWorker::check(const PageRange& range, std::uint64_t page, std::uint64_t 
 }
 
 std::uint64_t MemWorker::fill_static(std::uint64_t now) {
-    const std::uint64_t end = std::min(state_.check_cursor + kBatch, plan_.static_pages.count);
+    const std::uint64_t end = std::min(state_.check_cursor + kPagesPerStep, plan_.static_pages.count);
     for (; state_.check_cursor < end; ++state_.check_cursor)
         put(plan_.static_pages, state_.check_cursor, kStaticGeneration, guest::Fill::Random);
     if (state_.check_cursor < plan_.static_pages.count)
@@ -129,10 +129,10 @@ std::uint64_t MemWorker::write(std::uint64_t now) {
     if (shared(state_.finish))
         return enter(WorkerPhase::Verify, now);
     if (plan_.pages.count == 0)
-        return now + kLong;
+        return now + kSecond;
     begin(pacer_, state_.pace, plan_.rate, now);
     std::uint64_t next = now;
-    for (std::uint64_t i = 0; i < kBatch; ++i) {
+    for (std::uint64_t i = 0; i < kPagesPerStep; ++i) {
         if (!pacer_.may(now)) {
             next = pacer_.next(now);
             break;
@@ -157,7 +157,7 @@ std::uint64_t MemWorker::expected(std::uint64_t page) const {
 }
 
 std::uint64_t MemWorker::verify(std::uint64_t now) {
-    const std::uint64_t end = std::min(state_.check_cursor + kBatch, plan_.pages.count);
+    const std::uint64_t end = std::min(state_.check_cursor + kPagesPerStep, plan_.pages.count);
     for (; state_.check_cursor < end; ++state_.check_cursor) {
         const std::uint64_t generation = expected(state_.check_cursor);
         if (generation > 0 && !check(plan_.pages, state_.check_cursor, generation, plan_.fill))
@@ -170,7 +170,7 @@ std::uint64_t MemWorker::verify(std::uint64_t now) {
 }
 
 std::uint64_t MemWorker::verify_static(std::uint64_t now) {
-    const std::uint64_t end = std::min(state_.check_cursor + kBatch, plan_.static_pages.count);
+    const std::uint64_t end = std::min(state_.check_cursor + kPagesPerStep, plan_.static_pages.count);
     for (; state_.check_cursor < end; ++state_.check_cursor)
         if (!check(plan_.static_pages, state_.check_cursor, kStaticGeneration, guest::Fill::Random))
             return fail(now);

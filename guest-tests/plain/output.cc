@@ -15,29 +15,29 @@ constexpr std::uint64_t kRing = Layout::kOutputBytes;
 constexpr std::uint64_t kLongestSpeech =
     kRing / 2; // the command line with its words, a status of every program
 
-std::uint8_t in(Serial& serial, std::uint64_t port) {
+std::uint8_t read_port(Serial& serial, std::uint64_t port) {
     std::byte value{};
     serial.read(port, {&value, 1});
     return std::to_integer<std::uint8_t>(value);
 }
 
-void out(Serial& serial, std::uint64_t port, std::byte value) {
+void write_port(Serial& serial, std::uint64_t port, std::byte value) {
     serial.write(port, {&value, 1});
 }
 
 } // namespace
 
 void Output::begin() {
-    out(serial_, uart::kIirFcr, std::byte{uart::fcr::kEnable});
-    out(serial_, uart::kIer, std::byte{uart::ier::kErbfi});
+    write_port(serial_, uart::kIirFcr, std::byte{uart::fcr::kEnable});
+    write_port(serial_, uart::kIer, std::byte{uart::ier::kErbfi});
 }
 
 void Output::send() {
     const Gpa ring = address_of(memory_, Layout::kOutput);
-    while (state_.output_size != 0 && (in(serial_, uart::kLsr) & uart::lsr::kThre) != 0) {
+    while (state_.output_size != 0 && (read_port(serial_, uart::kLsr) & uart::lsr::kThre) != 0) {
         for (std::size_t i = 0; i < uart::kFifoSize && state_.output_size != 0; ++i) {
             const auto byte = memory_.read<std::byte>(Gpa{ring.value + state_.output_begin});
-            out(serial_, uart::kRbrThr, byte.ok() ? *byte : std::byte{'?'});
+            write_port(serial_, uart::kRbrThr, byte.ok() ? *byte : std::byte{'?'});
             state_.output_begin = static_cast<std::uint16_t>((state_.output_begin + 1) % kRing);
             --state_.output_size;
         }
@@ -69,7 +69,8 @@ void Output::start_line() {
 }
 
 int Output::input() {
-    return (in(serial_, uart::kLsr) & uart::lsr::kDataReady) == 0 ? -1 : in(serial_, uart::kRbrThr);
+    return (read_port(serial_, uart::kLsr) & uart::lsr::kDataReady) == 0 ? -1
+                                                                         : read_port(serial_, uart::kRbrThr);
 }
 
 Report::~Report() {

@@ -14,6 +14,8 @@
 #include <thread>
 #include <unistd.h>
 
+namespace plain_machine_test {
+
 using namespace godwit;
 using namespace godwit::plain;
 using migration::RunState;
@@ -211,3 +213,5 @@ TEST_CASE("a plain machine's state bears every damage", "[plain]") {
     }
     CHECK(refused > 50);
 }
+
+} // namespace plain_machine_test

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-tests/plain/programs.h"
 
+#include "guest-tests/plain/time.h"
+
 #include <algorithm>
 #include <atomic>
 
@@ -8,8 +10,6 @@ namespace godwit::plain {
 
 namespace {
 
-constexpr std::uint64_t kMillisecond = 1'000'000;
-constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kFinishPatience = 120 * kSecond;
 constexpr std::uint64_t kLongestRun = std::uint64_t{1} << 32; // seconds
 

@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include <vector>
 
+namespace programs_test {
+
 using namespace godwit;
 using namespace godwit::plain;
 
@@ -290,3 +292,5 @@ TEST_CASE("a line that is half sent goes on where the guest goes on", "[plain]")
         expected += fmt::format("GT line n={}\n", i);
     CHECK(here.console.output + there.console.output == expected);
 }
+
+} // namespace programs_test
