@@ -4,7 +4,7 @@
 #include "guest-tests/guest/base/random.h"
 #include "guest-tests/guest/programs/block_content.h"
 #include "guest-tests/plain/pace.h"
-#include "guest-tests/plain/time.h"
+#include "guest-tests/plain/spans.h"
 
 #include <cerrno>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-tests/plain/heartbeat.h"
 
-#include "guest-tests/plain/time.h"
+#include "guest-tests/plain/spans.h"
 
 #include <algorithm>
 

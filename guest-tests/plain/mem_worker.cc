@@ -2,7 +2,7 @@
 #include "guest-tests/plain/mem_worker.h"
 
 #include "guest-tests/plain/pace.h"
-#include "guest-tests/plain/time.h"
+#include "guest-tests/plain/spans.h"
 
 #include <algorithm>
 #include <atomic>

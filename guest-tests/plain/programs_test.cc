@@ -275,7 +275,7 @@ TEST_CASE("a line that is half sent goes on where the guest goes on", "[plain]")
         Report(first, "line").add("n", i);
         first.send();
         if (!first.has_room())
-            here.take_more(4000);
+            here.console.take_more(4000);
     }
     REQUIRE_FALSE(first.empty());
     const ProgramsState moved = state;
