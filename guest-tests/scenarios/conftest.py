@@ -68,7 +68,7 @@ def at_this_pace(command_line):
     """A guest's rates are for an ordinary host: what it writes in a second must follow from what its host can move."""
     def slower(found):
         number = int(found[2]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[3]]
-        return f"{found[1]}={max(4096, round(number / pace.PACE))}"
+        return f"{found[1]}={max(4096, round(number / pace.PACE))}" if number else found[0]  # 0: as fast as it can
     return re.sub(r"\b((?:mem|disk)\.rate)=(\d+)([KMG]?)\b", slower, command_line)
 
 
