@@ -159,7 +159,6 @@ def test_truncated_kernel_is_named(scene):
     assert str(short) in done.stderr and "truncated" in done.stderr
 
 
-@pytest.mark.no_kvm
 def test_without_the_right_to_kvm_one_sentence_says_so():
     if os.geteuid() != 0:
         pytest.skip("only root can become nobody")

@@ -116,7 +116,8 @@ class Stage:
         if seen == "in-doubt":
             assert self.status(self.source) != "running"
             return DOUBT
-        if seen in ("failed", "cancelled"):
+        # One that is killed just then may have told before what it made of it.
+        if seen in ("failed", "cancelled") and not any(f.action is Action.KILL_SOURCE for f in self.case.faults):
             assert self.ask(self.source, "query-migrate")["error-desc"]
             patiently("the source runs its guest", lambda: self.status(self.source) == "running")
             return STAYED

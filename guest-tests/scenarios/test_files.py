@@ -255,7 +255,6 @@ ANYWHERE = {
     "section's name": (lambda data: flip(data, "serial", -9),
                        r"byte \d+: section 'seria\?' is in the stream, but .*; bytes \d+ to \d+ are damaged"),
     "a feature": (lambda data: flip(data, "globalstate", -30), r"byte \d+: .*bytes \d+ to \d+ are damaged"),
-    "description": (lambda data: data.__setitem__(-5000, data[-5000] ^ 1), r"byte \d+: the description is damaged"),
     "empty": (lambda data: data.clear(), r"byte 0: the stream ends at byte 0"),
     "cut in RAM": (lambda data: data.__delitem__(slice(len(data) // 2, None)), r"byte \d+: ram: the stream ends"),
     "cut before a section": (lambda data: data.__delitem__(slice(section_at(data, "serial"), None)),
@@ -263,6 +262,8 @@ ANYWHERE = {
     "cut in the description": (lambda data: data.__delitem__(slice(len(data) - 10, None)), r"byte \d+: the stream ends"),
 }
 ON_VCPUS = {
+    # (a plain machine's is too short to be damaged without what is before it)
+    "description": (lambda data: data.__setitem__(-5000, data[-5000] ^ 1), r"byte \d+: the description is damaged"),
     "CPU": (lambda data: flip(data, "cpu", 154), r"byte \d+: section 'cpu': cpu: x87 register format"),
     "timer's footer": (lambda data: flip(data, "timer", 24), r"byte \d+: section 'timer'"),
     "virtio-blk": (lambda data: flip(data, "0000:00:01.0/virtio-blk", 272),
