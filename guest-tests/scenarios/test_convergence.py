@@ -66,7 +66,6 @@ def wait_for(control, condition):
             return status
 
 
-@pytest.mark.machines("plain", "pci")
 def test_a_guest_that_writes_too_fast_is_slowed_until_it_can_move(busy, tmp_path):
     file, limit = tmp_path / "move.jsonl", round(500 * LINK / slower(busy, LINK))
     done = busy.source.cli("migrate", "--timeline", str(file), "--on-stall=throttle", "--cpu-throttle-initial=50",
