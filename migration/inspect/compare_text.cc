@@ -3,7 +3,7 @@
 #include "migration/inspect/json.h"
 #include "migration/inspect/values.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -2,8 +2,9 @@
 #include "migration/inspect/json.h"
 #include "migration/inspect/render.h"
 #include "migration/wire/stream_writer.h" // for section_label
+#include "vmm/base/text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iterator>
 
@@ -97,7 +98,7 @@ Json value_json(const View& view, const Field& field) {
         bytes = bytes.first(bytes.size() - 1);
     std::string text;
     for (const std::byte byte : bytes)
-        fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(byte));
+        append(text, "{:02x}", std::to_integer<unsigned>(byte));
     return text;
 }
 
