@@ -2,43 +2,82 @@
 """What scenarios share: a scene with a temporary folder, processes that end with it, and the transports to run on."""
 import os
 import pathlib
+import re
 import socket
+import sys
 
-import network
-import pytest
-import vm
+for part in ("tools/hosts", "guest-tests/runner"):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / part))
 
+import network  # noqa: E402
+import pace  # noqa: E402
+import pytest  # noqa: E402
+import vm  # noqa: E402
+
+# What a machine's devices are on. A plain machine (guest-tests/plain) has no vCPUs and needs no /dev/kvm.
+PLAIN = "plain"
 TRANSPORTS = ["pci", "ccw"]
 LINUX = {"booted"}  # fixtures that boot a Linux once for many tests
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_configure(config):
+    for marker in ("machines(kind, ...): runs on these, \"plain\", \"pci\" or \"ccw\"; without it on each transport",
+                   "no_kvm: runs without /dev/kvm",
+                   "needs_kvm: runs a real guest; every test that is not on a plain machine, nor no_kvm or fleet",
+                   "fleet: boots emulated hosts of its own",
+                   "thorough: one of many like it; only in `tools/test --all`",
+                   "together(name): tests that one worker runs, one after the other"):
+        config.addinivalue_line("markers", marker)
+
+
+def pytest_generate_tests(metafunc):
+    if "transport" not in metafunc.fixturenames:
+        return
+    if any("transport" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
+        return
+    machines = metafunc.definition.get_closest_marker("machines")
+    metafunc.parametrize("transport", machines.args if machines else TRANSPORTS)
+
+
+def needs_kvm(item):
+    on = item.callspec.params.get("transport") if hasattr(item, "callspec") else None
+    return on != PLAIN and not {"no_kvm", "fleet"}.intersection(item.keywords)
+
+
 def pytest_collection_modifyitems(items):
-    # Where tests run beside each other (pytest-xdist), the boot of a Linux is begun first and is shared by one worker.
-    items.sort(key=lambda item: not LINUX.intersection(item.fixturenames))
+    here = os.path.exists("/dev/kvm")
     for item in items:
         if LINUX.intersection(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group(f"linux-{item.callspec.params['transport']}"))
-    if not os.path.exists("/dev/kvm"):
-        for item in items:
-            if "no_kvm" not in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm"))
+            item.add_marker(pytest.mark.together(f"linux-{item.callspec.params['transport']}"))
+        if needs_kvm(item):
+            item.add_marker(pytest.mark.needs_kvm)
+            if not here:
+                item.add_marker(pytest.mark.skip(reason="there is no /dev/kvm; tools/test brings one"))
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "no_kvm: runs without /dev/kvm")
-    config.addinivalue_line("markers", "xdist_group: tests that one worker runs, where there are workers")
+@pytest.hookimpl(hookwrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """What fails on a host that has failed is the host's failure (HostFailed), whatever it looked like."""
+    yield
+    for used in pyfuncitem.funcargs.values():
+        if hasattr(used, "check_hosts"):
+            used.check_hosts()
 
 
-@pytest.fixture(params=TRANSPORTS)
-def transport(request):
-    return request.param
+def at_this_pace(command_line):
+    """A guest's rates are for an ordinary host: what it writes in a second must follow from what its host can move."""
+    def slower(found):
+        number = int(found[2]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[3]]
+        return f"{found[1]}={max(4096, round(number / pace.PACE))}" if number else found[0]  # 0: as fast as it can
+    return re.sub(r"\b((?:mem|disk)\.rate)=(\d+)([KMG]?)\b", slower, command_line)
 
 
 class Scene:
     def __init__(self, path, transport):
         self.path = path
         self.transport = transport
+        self.program = vm.PLAIN if transport == PLAIN else vm.GODWIT
+        self.disk_type = "plain-disk" if transport == PLAIN else "virtio-blk"
         self.transports = {}  # of "disk" or "net", where it is another one
         self.processes = []
         self.network = None
@@ -71,12 +110,13 @@ class Scene:
 
     def _on(self, device):
         transport = self.transports.get(device, self.transport)
-        return "" if transport == "pci" else f",transport={transport}"
+        return f",transport={transport}" if transport == "ccw" else ""
 
     # ---- processes
 
     def run(self, command_line, name="source", extra=(), **parts):
-        return self.start("run", name, ["--kernel", vm.GUEST, "--cmdline", command_line, *self.options(**parts), *extra])
+        kernel = "built-in" if self.transport == PLAIN else vm.GUEST
+        return self.start("run", name, ["--kernel", kernel, "--cmdline", at_this_pace(command_line), *self.options(**parts), *extra])
 
     def receive(self, name="destination", address=None, extra=(), **parts):
         """A receiver that listens; its address is in .address."""
@@ -104,14 +144,6 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path, transport):
     made = Scene(tmp_path, transport)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def plain_scene(tmp_path):
-    """For scenarios in which no device takes part."""
-    made = Scene(tmp_path, "pci")
     yield made
     made.close()
 

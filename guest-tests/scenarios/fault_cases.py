@@ -133,3 +133,17 @@ def given_up():
 
 def cases():
     return [*before_commit(), *at_commit(), *asked(), *forgotten(), *with_options(), *refused(), *given_up()]
+
+
+def fair_part(turn):
+    """One case for each message: of the i-th message the i-th kind of fault, so that every kind comes about. Another `turn`
+    begins at another kind."""
+    by_message = {}
+    for case in cases():
+        by_message.setdefault(case.faults[-1].message, []).append(case)
+    kinds = [(fault.action, fault.when) for fault in each("")]
+    chosen = []
+    for number, of_message in enumerate(by_message.values()):
+        kind = kinds[(number + turn) % len(kinds)]
+        chosen.append(next(c for c in of_message if (c.faults[-1].action, c.faults[-1].when) == kind))
+    return chosen

@@ -61,13 +61,13 @@ class _Closed(Exception):
 
 
 class FaultProxy:
-    """Relays connections to `target` and brings the faults about. `kill` maps KILL_* actions to functions; `at`
-    maps a message to a function that is called when the first of it is here and before it goes on."""
+    """Relays connections from `here` to `target` ("unix:PATH" or "tcp:HOST:PORT") and brings the faults about. `kill` maps
+    KILL_* actions to functions; `at` maps a message to a function that is called when the first of it is here and before
+    it goes on."""
 
     DELAY_SECONDS = 0.4
 
-    def __init__(self, path, target, faults=(), kill=None, at=None):
-        self.address = f"unix:{path}"
+    def __init__(self, here, target, faults=(), kill=None, at=None):
         self._target = target
         self._waiting = list(faults)  # strike in this order
         self._kill = kill or {}
@@ -84,9 +84,7 @@ class FaultProxy:
         self._hole = False
         self._silent_since = 0.0
         self._sockets = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(32)
+        self._listener, self.address = self._listen(here)
         threading.Thread(target=self._accept, daemon=True).start()
 
     # ---- what a scenario asks
@@ -107,13 +105,28 @@ class FaultProxy:
 
     # ---- connections
 
+    @staticmethod
+    def _listen(here):
+        if here.startswith("unix:"):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(here.removeprefix("unix:"))
+            listener.listen(32)
+            return listener, here
+        host, port = here.removeprefix("tcp:").rsplit(":", 1)
+        listener = socket.create_server((host, int(port)), backlog=32)
+        return listener, f"tcp:{host}:{listener.getsockname()[1]}"
+
     def _connect(self):
         if self._target.startswith("unix:"):
             out = socket.socket(socket.AF_UNIX)
             out.connect(self._target.removeprefix("unix:"))
             return out
-        host, port = self._target.removeprefix("tcp:").rsplit(":", 1)
-        return socket.create_connection((host, int(port)))
+        return socket.create_connection(self._tcp(self._target))
+
+    @staticmethod
+    def _tcp(address):
+        host, port = address.removeprefix("tcp:").rsplit(":", 1)
+        return host, int(port)
 
     def _accept(self):
         while True:
@@ -156,11 +169,14 @@ class FaultProxy:
     def _relay(self, reader, writer, direction):
         try:
             while True:
-                header = self._exactly(reader, HEADER_BYTES)
+                header = bytearray(HEADER_BYTES)
+                self._fill(reader, memoryview(header))
                 magic, kind, _, _, body, data, _ = HEADER.unpack_from(header)
                 if magic != b"GDWT":
-                    raise _Closed(f"not a frame: {header!r}")
-                frame = header + self._exactly(reader, body + data)
+                    raise _Closed(f"not a frame: {bytes(header)!r}")
+                frame = bytearray(HEADER_BYTES + body + data)
+                frame[:HEADER_BYTES] = header
+                self._fill(reader, memoryview(frame)[HEADER_BYTES:])
                 self._pass(frame, MESSAGES.get(kind, f"message {kind}"), body, writer, direction)
         except (_Closed, OSError):
             pass
@@ -171,14 +187,12 @@ class FaultProxy:
             pass
 
     @staticmethod
-    def _exactly(reader, count):
-        parts = bytearray()
-        while len(parts) < count:
-            part = reader.recv(min(1 << 20, count - len(parts)))
-            if not part:
+    def _fill(reader, room):
+        while room:
+            count = reader.recv_into(room)
+            if count == 0:
                 raise _Closed
-            parts += part
-        return bytes(parts)
+            room = room[count:]
 
     def _pass(self, frame, message, body, writer, direction):
         fault = self._strikes(message, direction)
@@ -246,4 +260,5 @@ class FaultProxy:
     def _with_a_flipped_bit(frame, body):
         # In the middle of what the frame carries; of an empty one, in the header's sequence number.
         at = HEADER_BYTES + (len(frame) - HEADER_BYTES) // 2 if len(frame) > HEADER_BYTES else 8
-        return frame[:at] + bytes([frame[at] ^ 0x10]) + frame[at + 1:]
+        frame[at] ^= 0x10
+        return frame

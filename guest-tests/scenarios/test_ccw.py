@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only channel I/O has: legacy drivers of either byte order, ways of interrupting and of notifying, both transports in
 one guest, device numbers. All that is true of every transport is in the other files, which run on this one too."""
-import time
 
 import conftest
 import network
 import pytest
 import vm
-from test_devices import UdpProbe, check_image
+from probes import UdpProbe
+from test_devices import check_image
 from test_migration import assert_heartbeat_never_broke, migrate
 
 SUBSECTION = b"virtio/device_endian"
@@ -51,7 +51,7 @@ def test_each_kind_of_driver(ccw, guest_tools, options, expected):
     guest = ccw.run(f"{WORK} {options}", disk=image, tap="tap0")
     wait_ready(guest, *expected)
     wire.ping()
-    time.sleep(0.5)
+    vm.let_work(0.5)
     finish(guest, guest_tools, image)
     report = guest.report("disk")
     assert int(report["writes"]) > 0 and int(report["reads"]) > 0 and int(report["flushes"]) > 0
@@ -100,12 +100,12 @@ def test_each_kind_of_driver_moves_there_and_back(ccw, guest_tools, options):
     wait_ready(chain[0])
     probe = UdpProbe(wire, interval_ms=2)
     for name, tap in (("there", "tap1"), ("back", "tap0")):
-        time.sleep(0.3)
+        probe.wait_answers(20)
         destination = ccw.receive(name, disk=image, tap=tap)
         migrate(chain[-1], destination)
         destination.wait_line(r"GT heartbeat n=\d+\s")
         chain.append(destination)
-    time.sleep(0.3)
+    probe.wait_answers(20)
     result = probe.end()
     assert result["duplicated"] == 0 and result["foreign"] == 0 and result["received"] > len(result["missing_at"]), result
     wire.ping()

@@ -3,9 +3,12 @@
 import pytest
 import vm
 
+pytestmark = pytest.mark.machines("plain")
 
-def test_speaks_qmp(plain_scene):
-    guest = plain_scene.run("prog=heartbeat")
+
+@pytest.mark.machines("plain", "pci")
+def test_speaks_qmp(scene):
+    guest = scene.run("prog=heartbeat")
     guest.wait_line(r"^GT ready")
     control = guest.qmp()
     assert "version" in control.greeting["QMP"] and "capabilities" in control.greeting["QMP"]
@@ -22,8 +25,8 @@ def test_speaks_qmp(plain_scene):
     guest.expect_exit(0)
 
 
-def test_wrong_requests_are_answered_and_harm_nothing(plain_scene):
-    guest = plain_scene.run("prog=heartbeat")
+def test_wrong_requests_are_answered_and_harm_nothing(scene):
+    guest = scene.run("prog=heartbeat")
     guest.wait_line(r"^GT ready")
     control = guest.qmp()
     for request, error_class in ((b"nonsense\n", "GenericError"), (b"[1]\n", "GenericError"),
@@ -40,8 +43,8 @@ def test_wrong_requests_are_answered_and_harm_nothing(plain_scene):
     guest.cli("quit")
 
 
-def test_a_client_that_floods_is_dropped_and_others_are_served(plain_scene):
-    guest = plain_scene.run("prog=heartbeat")
+def test_a_client_that_floods_is_dropped_and_others_are_served(scene):
+    guest = scene.run("prog=heartbeat")
     guest.wait_line(r"^GT ready")
     flood = guest.qmp()
     with pytest.raises(ConnectionError):
@@ -52,19 +55,19 @@ def test_a_client_that_floods_is_dropped_and_others_are_served(plain_scene):
     guest.expect_exit(0)
 
 
-def test_a_second_process_cannot_take_the_socket(plain_scene):
-    guest = plain_scene.run("prog=heartbeat")
+def test_a_second_process_cannot_take_the_socket(scene):
+    guest = scene.run("prog=heartbeat")
     guest.wait_line(r"^GT ready")
     guest.wait_control()
-    second = vm.Vm(plain_scene, "run", "source", ["--kernel", vm.GUEST, *plain_scene.options()])
-    plain_scene.processes.append(second)
+    second = vm.Vm(scene, "run", "source", ["--kernel", vm.GUEST, *scene.options()])
+    scene.processes.append(second)
     second.expect_exit(2)
     assert "in use" in second.stderr()
     assert guest.qmp().execute("query-status")["running"]
 
 
-def test_migration_parameters_are_one_table(plain_scene):
-    guest = plain_scene.run("prog=heartbeat")
+def test_migration_parameters_are_one_table(scene):
+    guest = scene.run("prog=heartbeat")
     guest.wait_line(r"^GT ready")
     control = guest.qmp()
     before = control.execute("query-migrate-parameters")

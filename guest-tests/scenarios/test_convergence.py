@@ -4,10 +4,13 @@ import json
 import subprocess
 import xml.etree.ElementTree
 
+import pace
 import pytest
 import vm
 from slow_link import SlowLink
 from test_migration import assert_heartbeat_never_broke, goes_on, migrate
+
+pytestmark = pytest.mark.machines("plain")
 
 MB = 1_000_000
 # More than a second of this link, and the writer does it in much less.
@@ -15,15 +18,20 @@ WRITER = "prog=mem,heartbeat mem.size=32M mem.rate=0 heartbeat.mode=line heartbe
 LINK = 40 * MB
 
 
+def slower(scene, number):
+    """A rate for the scene's machine: vCPUs may be slow ones."""
+    return number if scene.transport == "plain" else number / pace.PACE
+
+
 @pytest.fixture
-def busy(plain_scene):
+def busy(scene):
     """A source whose guest writes all the time, a destination, and a slow link to it."""
-    plain_scene.destination = plain_scene.receive()
-    plain_scene.source = plain_scene.run(WRITER)
-    plain_scene.source.wait_line(r"GT heartbeat n=5\b")
-    link = SlowLink(plain_scene.destination.address.removeprefix("unix:"), LINK)
-    plain_scene.link = link
-    yield plain_scene
+    scene.destination = scene.receive()
+    scene.source = scene.run(WRITER)
+    scene.source.wait_line(r"GT heartbeat n=5\b")
+    link = SlowLink(scene.destination.address.removeprefix("unix:"), slower(scene, LINK))
+    scene.link = link
+    yield scene
     link.close()
 
 
@@ -58,16 +66,17 @@ def wait_for(control, condition):
             return status
 
 
+@pytest.mark.machines("plain", "pci")
 def test_a_guest_that_writes_too_fast_is_slowed_until_it_can_move(busy, tmp_path):
-    file = tmp_path / "move.jsonl"
+    file, limit = tmp_path / "move.jsonl", round(500 * LINK / slower(busy, LINK))
     done = busy.source.cli("migrate", "--timeline", str(file), "--on-stall=throttle", "--cpu-throttle-initial=50",
-                           "--cpu-throttle-increment=49", "--downtime-limit=500", busy.link.address)
+                           "--cpu-throttle-increment=49", f"--downtime-limit={limit}", busy.link.address)
     assert "no progress after round 3:" in done.stderr and "slowed by 50 %" in done.stderr
     check_moved(busy)
     lines = records(file)
     rounds = of_kind("round", lines)
     assert [r["cpu-throttle-percentage"] for r in rounds[:4]] == [0, 0, 0, 50]
-    assert rounds[-1]["expected-downtime"] <= 500
+    assert rounds[-1]["expected-downtime"] <= limit
     stalls = of_kind("stall", lines)
     assert stalls[0]["round"] == 3 and stalls[0]["action"] == "throttle" and "the guest writes" in stalls[0]["why"]
     assert lines[-1]["record"] == "outcome" and lines[-1]["status"] == "completed"
@@ -152,11 +161,12 @@ def test_limits_may_change_while_it_runs(busy):
     check_moved(busy)
 
 
-def test_both_sides_write_what_happened(plain_scene, tmp_path):
+@pytest.mark.machines("plain", "pci")
+def test_both_sides_write_what_happened(scene, tmp_path):
     there = tmp_path / "there.jsonl"
     here = tmp_path / "here.jsonl"
-    destination = plain_scene.receive(extra=["--timeline", str(there)])
-    source = plain_scene.run("prog=heartbeat heartbeat.mode=line heartbeat.period=20000")
+    destination = scene.receive(extra=["--timeline", str(there)])
+    source = scene.run("prog=heartbeat heartbeat.mode=line heartbeat.period=20000")
     source.wait_line(r"GT heartbeat n=5\b")
     # An attempt that never reaches the other side is a timeline too.
     done = source.cli("migrate", "--timeline", str(here), "unix:/nonexistent", check=False)

@@ -8,17 +8,20 @@ import time
 import fault_cases
 import pytest
 import vm
+from conftest import TRANSPORTS, free_port
 from fault_cases import DOUBT, GONE, MOVED, STAYED
 from fault_proxy import MESSAGES, Action, FaultProxy
 from test_devices import check_image
 from test_migration import assert_heartbeat_never_broke
 
 # Seconds that a peer which says nothing is given: black holes are to end soon, other things take their time.
-PEER_TIMEOUT = {True: 1, False: 30}  # whether there is a black hole
+PEER_TIMEOUT = {True: 2, False: 30}  # whether there is a black hole
+# Milliseconds: a busy host must not be told from a guest that writes too fast.
+DOWNTIME_LIMIT = 60_000
 # How long a source without an answer asks before it says that it is in doubt.
-DOUBT_TIMEOUT = {True: 2, False: 60}  # whether the case may end so
+DOUBT_TIMEOUT = {True: 1, False: 60}  # whether the case may end so
 ENDS = ("failed", "cancelled", "completed", "in-doubt")
-WORK = ("prog=mem,disk,heartbeat mem.size=4M mem.rate=20M disk.span=2M disk.depth=4 heartbeat.mode=line "
+WORK = ("prog=mem,disk,heartbeat mem.size=4M mem.rate=20M disk.span=1M disk.depth=4 disk.rate=8M heartbeat.mode=line "
         "heartbeat.period=20000")
 MEMORY = "64M"
 
@@ -38,22 +41,27 @@ def patiently(what, look):
 class Stage:
     """Two processes with a faulty network between them."""
 
-    def __init__(self, scene, case, tools):
+    def __init__(self, scene, case, tools, wire="unix"):
         self.scene = scene
         self.case = case
+        self.wire = wire
         self.tools = tools
-        self.image = scene.disk(size=4 << 20)
+        self.image = scene.disk(size=2 << 20)
         self.peer_timeout = PEER_TIMEOUT[any(f.action is Action.BLACK_HOLE for f in case.faults)]
         self.cpus = 2 if case.scenario == "refuse" else 1
         self.destination = self.receiver("destination", cpus=self.cpus)
-        self.source = scene.run(WORK, disk=self.image, memory=MEMORY)
+        work = f"{WORK} mem.fill=pattern" if case.scenario == "compress" else WORK  # random pages are sent as they are
+        self.source = scene.run(work, disk=self.image, memory=MEMORY)
         self.source.wait_line(r"^GT heartbeat n=2\b")
         self.controls = {}
-        self.proxy = FaultProxy(scene.path / "wire", self.destination.address, case.faults,
+        here = "tcp:127.0.0.1:0" if wire == "tcp" else f"unix:{scene.path}/wire"
+        self.proxy = FaultProxy(here, self.destination.address, case.faults,
                                 {Action.KILL_SOURCE: self.source.kill, Action.KILL_DESTINATION: self.kill_destination},
                                 {"ROUND_END": self.cancel} if case.scenario == "cancel" else {})
 
     def receiver(self, name, cpus=1, address=None):
+        if address is None and self.wire == "tcp":
+            address = f"tcp:127.0.0.1:{free_port()}"
         return self.scene.receive(name, address, disk=self.image, memory=MEMORY, cpus=cpus,
                                   extra=["--peer-timeout", str(self.peer_timeout)])
 
@@ -80,7 +88,8 @@ class Stage:
         return answer["status"] if answer else "dead"
 
     def migrate(self):
-        parameters = {"peer_timeout": self.peer_timeout, "doubt_timeout": DOUBT_TIMEOUT[DOUBT in self.case.outcomes]}
+        parameters = {"peer_timeout": self.peer_timeout, "doubt_timeout": DOUBT_TIMEOUT[DOUBT in self.case.outcomes],
+                      "downtime_limit": DOWNTIME_LIMIT}
         if self.case.scenario == "connections":
             parameters["multifd_channels"] = 2
         if self.case.scenario == "verify":
@@ -191,12 +200,12 @@ class Stage:
         assert_heartbeat_never_broke(self.source, to)
 
 
-def record(case, transport, outcome):
+def record(case, machine, outcome):
     """For tools/fault_matrix."""
     path = os.environ.get("GODWIT_FAULT_OUTCOMES")
     if path:
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"case": case.name, "transport": transport, "outcome": outcome}) + "\n")
+            file.write(json.dumps({"case": case.name, "machine": machine, "outcome": outcome}) + "\n")
 
 
 @pytest.mark.no_kvm
@@ -206,14 +215,38 @@ def test_every_message_has_its_faults():
     assert tried == set(MESSAGES.values()) - {"CHECK_REPORT"}
 
 
-@pytest.mark.parametrize("case", fault_cases.cases(), ids=lambda case: case.name)
-def test_fault(scene, guest_tools, case):
-    stage = Stage(scene, case, guest_tools)
+@pytest.mark.no_kvm
+def test_a_fair_part_has_every_message_and_every_kind_of_fault():
+    everything = {fault.message for case in fault_cases.cases() for fault in case.faults[-1:]}
+    kinds = {(fault.action, fault.when) for fault in fault_cases.each("")}
+    parts = [[case.faults[-1] for case in fault_cases.fair_part(turn)] for turn in range(len(TRANSPORTS))]
+    for part in parts:
+        assert {fault.message for fault in part} == everything and len(part) == len(everything)
+        assert {(fault.action, fault.when) for fault in part} == kinds
+    assert not any(one == other for one, other in zip(*parts))
+
+
+def play(scene, case, tools, wire):
+    stage = Stage(scene, case, tools, wire)
     try:
         stage.migrate()
         outcome = stage.outcome()
         assert outcome in case.outcomes, stage.source.transcript() + stage.destination.transcript()
         stage.judge(outcome)
-        record(case, scene.transport, outcome)
+        record(case, f"{scene.transport}-{wire}", outcome)
     finally:
         stage.proxy.close()
+
+
+@pytest.mark.machines("plain")
+@pytest.mark.parametrize("wire", ["unix", "tcp"])
+@pytest.mark.parametrize("case", fault_cases.cases(), ids=lambda case: case.name)
+def test_fault(scene, guest_tools, case, wire):
+    play(scene, case, guest_tools, wire)
+
+
+@pytest.mark.parametrize("transport, case", [pytest.param(transport, case, id=f"{transport}-{case.name}")
+                                             for turn, transport in enumerate(TRANSPORTS)
+                                             for case in fault_cases.fair_part(turn)])
+def test_fault_of_a_guest_on_vcpus(scene, guest_tools, case):
+    play(scene, case, guest_tools, "unix")

@@ -12,6 +12,7 @@ import time
 import network
 import pytest
 import vm
+from conftest import Scene
 from test_devices import check_image
 from test_migration import assert_heartbeat_never_broke, goes_on, heartbeats
 from test_state import QEMU_BOARD
@@ -42,6 +43,7 @@ def test_working_guest_goes_on_from_its_file(scene, guest_tools, cpus):
     assert_heartbeat_never_broke(first, second)
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_saving_leaves_the_guest_running_and_the_file_is_of_that_moment(scene):
     state = scene.path / "guest.state"
     guest = scene.run(f"prog=mem,heartbeat mem.size=16M mem.rate=20M {HEARTBEAT}")
@@ -58,6 +60,7 @@ def test_saving_leaves_the_guest_running_and_the_file_is_of_that_moment(scene):
         assert heartbeats(copy)[0] <= saved_at + 1
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_paused_guest_stays_paused(scene):
     state = scene.path / "guest.state"
     first = scene.run(f"prog=heartbeat {HEARTBEAT}")
@@ -77,6 +80,7 @@ def test_paused_guest_stays_paused(scene):
     assert_heartbeat_never_broke(first, second)
 
 
+@pytest.mark.machines("plain")
 def test_running_guest_is_restored_paused_when_asked(scene):
     state = saved(scene)
     second = scene.restore(state, extra=["--paused"])
@@ -97,6 +101,7 @@ def saved(scene, **parts):
 
 # ---- refusals
 
+@pytest.mark.machines("plain")
 @pytest.mark.parametrize("target, reason", [("missing/guest.state", "No such file"), ("/dev/full", "No space left"),
                                             ("fifo", "No such device"), ("unix:none", "No such file")])
 def test_what_cannot_be_written_does_not_stop_the_guest(scene, target, reason):
@@ -110,6 +115,7 @@ def test_what_cannot_be_written_does_not_stop_the_guest(scene, target, reason):
     guest.finish()
 
 
+@pytest.mark.machines("plain")
 def test_file_system_that_fills_up_does_not_stop_the_guest(scene):
     full = scene.path / "full"
     full.mkdir()
@@ -130,6 +136,7 @@ def test_file_system_that_fills_up_does_not_stop_the_guest(scene):
         subprocess.run(["umount", full], check=True)
 
 
+@pytest.mark.machines("plain", "pci")
 def test_fifo_takes_the_stream(scene):
     fifo = scene.path / "fifo"
     os.mkfifo(fifo)
@@ -143,6 +150,7 @@ def test_fifo_takes_the_stream(scene):
     scene.restore(state).finish()
 
 
+@pytest.mark.machines("plain")
 def test_stream_goes_through_programs_and_fifos(scene):
     first = scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
     first.wait_line(r"GT heartbeat n=5\b")
@@ -161,6 +169,7 @@ def test_stream_goes_through_programs_and_fifos(scene):
     assert_heartbeat_never_broke(first, second)
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_one_process_restores_what_the_other_saves(scene, guest_tools):
     image = scene.disk()
     place = f"unix:{scene.path}/stream"
@@ -180,39 +189,42 @@ def test_one_process_restores_what_the_other_saves(scene, guest_tools):
     assert_heartbeat_never_broke(first, second)
 
 
+@pytest.mark.machines("plain")
 @pytest.mark.parametrize("place", ["fifo", "unix:stream"])
-def test_waiting_for_a_stream_can_be_ended(plain_scene, place):
-    os.mkfifo(plain_scene.path / "fifo")
-    place = place.replace("unix:", f"unix:{plain_scene.path}/") if ":" in place else str(plain_scene.path / place)
-    waiting = plain_scene.restore(place)
+def test_waiting_for_a_stream_can_be_ended(scene, place):
+    os.mkfifo(scene.path / "fifo")
+    place = place.replace("unix:", f"unix:{scene.path}/") if ":" in place else str(scene.path / place)
+    waiting = scene.restore(place)
     waiting.wait_control()
     waiting.cli("quit")
     waiting.expect_exit(0)
-    assert not (plain_scene.path / "stream").exists()
+    assert not (scene.path / "stream").exists()
 
 
-def test_damaged_stream_in_a_socket_is_refused_by_place(plain_scene, pristine):
+@pytest.mark.machines("plain", "pci")
+def test_damaged_stream_in_a_socket_is_refused_by_place(scene, pristine):
     state, image = pristine
     data = bytearray(state.read_bytes())
     flip(data, "serial", 7)
-    guest = plain_scene.restore(f"unix:{plain_scene.path}/stream", disk=image)
+    guest = scene.restore(f"unix:{scene.path}/stream", disk=image)
     guest.wait_stderr("waiting for a stream")
     with socket.socket(socket.AF_UNIX) as sender, contextlib.suppress(ConnectionError):  # it may be closed at the fault
-        sender.connect(f"{plain_scene.path}/stream")
+        sender.connect(f"{scene.path}/stream")
         sender.sendall(data)
     guest.expect_exit(2)
     assert re.search(r"stream: byte \d+: section 'serial': serial", guest.stderr()), guest.stderr()
     assert not guest.stdout(), "a part of the guest ran"
 
 
-def test_reader_that_rests_keeps_nobody_from_ending_the_process(plain_scene):
-    guest = plain_scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
+@pytest.mark.machines("plain")
+def test_reader_that_rests_keeps_nobody_from_ending_the_process(scene):
+    guest = scene.run(f"prog=mem,heartbeat mem.size=8M mem.rate=20M {HEARTBEAT}")
     guest.wait_line(r"GT heartbeat n=5\b")
     with socket.socket(socket.AF_UNIX) as reader:
-        reader.bind(f"{plain_scene.path}/stream")
+        reader.bind(f"{scene.path}/stream")
         reader.listen()
-        saving = vm.Process([vm.GODWIT, "save", "--control", str(guest.control), f"unix:{plain_scene.path}/stream"])
-        plain_scene.processes.append(saving)
+        saving = vm.Process([vm.GODWIT, "save", "--control", str(guest.control), f"unix:{scene.path}/stream"])
+        scene.processes.append(saving)
         connection, _ = reader.accept()
         assert connection.recv(4) == b"QEVM"
         guest.cli("quit")
@@ -231,85 +243,111 @@ def flip(data, name, distance):
     data[section_at(data, name) + 5 + 1 + len(name) + 8 + distance] ^= 0xff
 
 
-DAMAGES = {
+# What is done to a file, and what is said of it: on every machine, and on one kind of them.
+ANYWHERE = {
     "magic": (lambda data: data.__setitem__(0, 0), r"byte \d+: .*magic"),
     "first RAM page": (lambda data: data.__setitem__(slice(70, 78), b"\xff" * 8), r"byte \d+: ram"),
-    "CPU": (lambda data: flip(data, "cpu", 154), r"byte \d+: section 'cpu': cpu: x87 register format"),
     "serial": (lambda data: flip(data, "serial", 7), r"byte \d+: section 'serial': serial"),
-    "timer's footer": (lambda data: flip(data, "timer", 24), r"byte \d+: section 'timer'"),
-    "virtio-blk": (lambda data: flip(data, "0000:00:01.0/virtio-blk", 272),
-                   r"byte \d+: section '0000:00:01.0/virtio-blk': virtio-blk\.pci_device"),
     "run state": (lambda data: flip(data, "globalstate", 4), r"byte \d+: section 'globalstate': .*run state"),
     "RAM page": (lambda data: data.__setitem__(len(data) // 2, data[len(data) // 2] ^ 0x10),
                  r"byte \d+: bytes \d+ to \d+ are damaged \(RAM from page ram:0x[0-9a-f]+ to ram:0x[0-9a-f]+\)"),
     "RAM size": (lambda data: data.__setitem__(62, data[62] ^ 0x40), r"byte \d+: ram: RAM .*; bytes 0 to 65535 are damaged"),
-    "section's version": (lambda data: flip(data, "serial", -1),
-                          r"byte \d+: section 'serial' has version \d+, .*; bytes \d+ to \d+ are damaged \(.*section 'cpu'"),
     "section's name": (lambda data: flip(data, "serial", -9),
                        r"byte \d+: section 'seria\?' is in the stream, but .*; bytes \d+ to \d+ are damaged"),
     "a feature": (lambda data: flip(data, "globalstate", -30), r"byte \d+: .*bytes \d+ to \d+ are damaged"),
     "description": (lambda data: data.__setitem__(-5000, data[-5000] ^ 1), r"byte \d+: the description is damaged"),
     "empty": (lambda data: data.clear(), r"byte 0: the stream ends at byte 0"),
     "cut in RAM": (lambda data: data.__delitem__(slice(len(data) // 2, None)), r"byte \d+: ram: the stream ends"),
-    "cut in the CPU": (lambda data: data.__delitem__(slice(section_at(data, "cpu") + 900, None)),
-                       r"byte \d+: section 'cpu': cpu\.\w+.*truncated"),
     "cut before a section": (lambda data: data.__delitem__(slice(section_at(data, "serial"), None)),
                              r"byte \d+: the stream ends"),
     "cut in the description": (lambda data: data.__delitem__(slice(len(data) - 10, None)), r"byte \d+: the stream ends"),
 }
+ON_VCPUS = {
+    "CPU": (lambda data: flip(data, "cpu", 154), r"byte \d+: section 'cpu': cpu: x87 register format"),
+    "timer's footer": (lambda data: flip(data, "timer", 24), r"byte \d+: section 'timer'"),
+    "virtio-blk": (lambda data: flip(data, "0000:00:01.0/virtio-blk", 272),
+                   r"byte \d+: section '0000:00:01.0/virtio-blk': virtio-blk\.pci_device"),
+    "section's version": (lambda data: flip(data, "serial", -1),
+                          r"byte \d+: section 'serial' has version \d+, .*; bytes \d+ to \d+ are damaged \(.*section 'cpu'"),
+    "cut in the CPU": (lambda data: data.__delitem__(slice(section_at(data, "cpu") + 900, None)),
+                       r"byte \d+: section 'cpu': cpu\.\w+.*truncated"),
+}
+ON_PLAIN = {
+    "CPU": (lambda data: flip(data, "plain-cpu", 11), r"byte \d+: section 'plain-cpu': cursors \d+ and"),
+    "clock's footer": (lambda data: flip(data, "plain-clock", 8), r"byte \d+: section 'plain-clock'"),
+    "disk": (lambda data: flip(data, "disk0/plain-disk", 25), r"byte \d+: section 'disk0/plain-disk': block \d+ of 1024"),
+    "section's version": (lambda data: flip(data, "serial", -1),
+                          r"byte \d+: section 'serial' has version \d+, .*; bytes \d+ to \d+ are damaged"),
+    "cut in the CPU": (lambda data: data.__delitem__(slice(section_at(data, "plain-cpu") + 40, None)),
+                       r"byte \d+: section 'plain-cpu': plain-cpu\.\w+.*truncated"),
+}
+DAMAGES = {"pci": {**ANYWHERE, **ON_VCPUS}, "plain": {**ANYWHERE, **ON_PLAIN}}
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """A saved guest with a disk, and that disk."""
-    from conftest import Scene
-    scene = Scene(tmp_path_factory.mktemp("pristine"), "pci")
-    image = scene.disk()
-    guest = scene.run(f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=20M {HEARTBEAT}", disk=image)
-    guest.wait_line(r"GT heartbeat n=5\b")
-    guest.cli("save", str(scene.path / "guest.state"), "--quit")
-    guest.expect_exit(0)
-    yield scene.path / "guest.state", image
-    scene.close()
+def saved_once(tmp_path_factory):
+    """On one kind of machine: a saved guest with a disk, and that disk."""
+    scenes = {}
+
+    def saved_on(transport):
+        if transport not in scenes:
+            scene = scenes[transport] = Scene(tmp_path_factory.mktemp("pristine"), transport)
+            guest = scene.run(f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=20M {HEARTBEAT}", disk=scene.disk())
+            guest.wait_line(r"GT heartbeat n=5\b")
+            guest.cli("save", str(scene.path / "guest.state"), "--quit")
+            guest.expect_exit(0)
+        return scenes[transport].path / "guest.state", scenes[transport].path / "disk.raw"
+    yield saved_on
+    for scene in scenes.values():
+        scene.close()
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_file_is_refused_by_name_and_place(plain_scene, pristine, damage):
+@pytest.fixture
+def pristine(saved_once, transport):
+    return saved_once(transport)
+
+
+@pytest.mark.parametrize("transport, damage", [(kind, name) for kind, damages in DAMAGES.items() for name in damages])
+def test_damaged_file_is_refused_by_name_and_place(scene, pristine, transport, damage):
     state, image = pristine
+    damaging, said = DAMAGES[transport][damage]
     data = bytearray(state.read_bytes())
-    DAMAGES[damage][0](data)
-    broken = plain_scene.path / "broken.state"
+    damaging(data)
+    broken = scene.path / "broken.state"
     broken.write_bytes(data)
     before = image.read_bytes()
-    guest = plain_scene.restore(broken, disk=image)
+    guest = scene.restore(broken, disk=image)
     guest.expect_exit(2)
-    assert re.search(f"{re.escape(str(broken))}: {DAMAGES[damage][1]}", guest.stderr()), guest.stderr()
+    assert re.search(f"{re.escape(str(broken))}: {said}", guest.stderr()), guest.stderr()
     assert not guest.stdout(), "a part of the guest ran"
     assert image.read_bytes() == before
 
 
-def test_pristine_file_is_restored_after_all_that(plain_scene, pristine, guest_tools):
+@pytest.mark.machines("plain", "pci")
+def test_pristine_file_is_restored_after_all_that(scene, pristine, guest_tools):
     state, image = pristine
-    copy = plain_scene.path / "disk.raw"
+    copy = scene.path / "disk.raw"
     shutil.copy(image, copy)
-    guest = plain_scene.restore(state, disk=copy)
+    guest = scene.restore(state, disk=copy)
     guest.wait_line(r"GT heartbeat n=\d+\s")
     guest.finish()
     check_image(guest_tools, copy)
 
 
-@pytest.mark.parametrize("parts, reason", [({"memory": "96M"}, "RAM of"), ({"cpus": 2}, "section 'cpu.*#1' is missing"),
-                                           ({"disk": None}, "virtio-blk")])
-def test_other_machine_is_refused(plain_scene, pristine, parts, reason):
+@pytest.mark.machines("plain", "pci")
+@pytest.mark.parametrize("parts, reason", [({"memory": "96M"}, "RAM of"), ({"cpus": 2}, r"section 'cpu.*#1' is missing|plain-programs\.cpus"),
+                                           ({"disk": None}, "virtio-blk|plain-disk")])
+def test_other_machine_is_refused(scene, pristine, parts, reason):
     state, image = pristine
-    guest = plain_scene.restore(state, **{"disk": image, **parts})
+    guest = scene.restore(state, **{"disk": image, **parts})
     guest.expect_exit(6)
     assert re.search(reason, guest.stderr()), guest.stderr()
     assert not guest.stdout()
 
 
-def test_missing_file_is_named(plain_scene):
-    guest = plain_scene.restore(plain_scene.path / "none.state")
+@pytest.mark.machines("plain")
+def test_missing_file_is_named(scene):
+    guest = scene.restore(scene.path / "none.state")
     guest.expect_exit(2)
     assert "none.state" in guest.stderr()
 
@@ -340,15 +378,16 @@ def qemu_guest(scene, command_line, cpus, image, save_to):
     return qemu
 
 
+@pytest.mark.machines("pci")
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_guest_of_a_stock_qemu_goes_on_here(plain_scene, guest_tools, cpus):
+def test_guest_of_a_stock_qemu_goes_on_here(scene, guest_tools, cpus):
     if not shutil.which("qemu-system-x86_64"):
         pytest.skip("there is no QEMU here")
-    image = plain_scene.disk()
-    state = plain_scene.path / "qemu.state"
-    qemu = qemu_guest(plain_scene, f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", cpus,
+    image = scene.disk()
+    state = scene.path / "qemu.state"
+    qemu = qemu_guest(scene, f"prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M {HEARTBEAT}", cpus,
                       image, state)
-    guest = plain_scene.restore(state, cpus=cpus, disk=image)
+    guest = scene.restore(state, cpus=cpus, disk=image)
     guest.wait_line(rf"GT heartbeat n={heartbeats(qemu)[-1] + 10}\b")
     guest.finish()
     for topic in ("mem", "disk"):

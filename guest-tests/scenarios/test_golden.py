@@ -10,6 +10,8 @@ import golden
 import pytest
 import vm
 
+pytestmark = pytest.mark.machines("pci")
+
 RELEASES = sorted((pathlib.Path(__file__).parent / "golden").glob("*.json"))
 PARTS = {"cpus": 2, "memory": "64M"}
 # Time goes on, and this guest is restored paused.
@@ -37,17 +39,17 @@ def blk(state):
 
 
 @pytest.fixture
-def release(plain_scene, request):
+def release(scene, request):
     """A kept state, with this host's speed of the time-stamp counter."""
     state = json.loads(pathlib.Path(request.param).read_text())
-    plain_scene.transport = "ccw" if blk(state).startswith("fe.") else "pci"
-    plain_scene.with_network()
-    plain_scene.image = plain_scene.disk()
-    guest = plain_scene.run("prog=heartbeat", name="of-this-host", cpus=1)
+    scene.transport = "ccw" if blk(state).startswith("fe.") else "pci"
+    scene.with_network()
+    scene.image = scene.disk()
+    guest = scene.run("prog=heartbeat", name="of-this-host", cpus=1)
     guest.wait_line(r"GT ")
-    guest.cli("save", str(plain_scene.path / "host.state"), "--quit")
+    guest.cli("save", str(scene.path / "host.state"), "--quit")
     guest.expect_exit(0)
-    ours = golden.named(section(inspected(plain_scene.path / "host.state"), "cpu"), OF_THE_HOST)
+    ours = golden.named(section(inspected(scene.path / "host.state"), "cpu"), OF_THE_HOST)
     for cpu in (s for s in state["sections"] if s["name"] == "cpu"):
         cpu["subsections"] = [s for s in cpu["subsections"] if s["name"] != OF_THE_HOST] + plain(ours)
         cpu["subsections"].sort(key=lambda s: s["name"] != OF_THE_HOST)
@@ -76,10 +78,10 @@ def test_this_release_keeps_one():
 
 
 @for_each_release
-def test_state_of_a_release_loads_and_saves_with_the_same_layout_and_values(plain_scene, release):
-    guest = restored(plain_scene, release)
+def test_state_of_a_release_loads_and_saves_with_the_same_layout_and_values(scene, release):
+    guest = restored(scene, release)
     guest.wait_stderr("restored; the guest is paused")
-    again = plain_scene.path / "again.state"
+    again = scene.path / "again.state"
     guest.cli("save", str(again), "--quit")
     guest.expect_exit(0)
     now = {"sections": plain(inspected(again)["sections"])}
@@ -97,12 +99,12 @@ def test_state_of_a_release_loads_and_saves_with_the_same_layout_and_values(plai
 
 
 @for_each_release
-def test_field_of_another_width_is_noticed(plain_scene, release):
+def test_field_of_another_width_is_noticed(scene, release):
     other = copy.deepcopy(release)
     divider = section(other, "serial")["fields"][0]["fields"][0]
     assert divider["name"] == "divider"
     divider["size"] = 4
-    assert "section 'serial'" in refusal(plain_scene, other, 2)
+    assert "section 'serial'" in refusal(scene, other, 2)
     assert golden.layout(other["sections"]) != golden.layout(release["sections"])
 
 
@@ -113,22 +115,22 @@ UNKNOWN = {"name": "later", "type": "subsection", "version": 1,
 @for_each_release
 @pytest.mark.parametrize("device, name", [("serial", "serial/later"), ("cpu", "cpu/later"), ("kvmclock", "kvmclock/later"),
                                           ("virtio-blk", "virtio/later"), ("virtio-net", "virtio/later")])
-def test_unknown_subsection_is_refused_by_name(plain_scene, release, device, name):
+def test_unknown_subsection_is_refused_by_name(scene, release, device, name):
     found = next(s for s in release["sections"] if s["record"] == device)
     found["subsections"].append({**UNKNOWN, "name": name})
-    assert re.search(rf"{re.escape(found['name'])}.*{name}", refusal(plain_scene, release, 6))
+    assert re.search(rf"{re.escape(found['name'])}.*{name}", refusal(scene, release, 6))
 
 
 @for_each_release
-def test_unknown_section_is_refused_by_name(plain_scene, release):
+def test_unknown_section_is_refused_by_name(scene, release):
     release["sections"].insert(3, {"name": "later", "instance": 0, "version": 1, "fields": UNKNOWN["fields"]})
-    assert "section 'later' is in the stream, but this machine has none" in refusal(plain_scene, release, 6)
+    assert "section 'later' is in the stream, but this machine has none" in refusal(scene, release, 6)
 
 
 @for_each_release
-def test_newer_and_missing_sections_are_refused_by_name(plain_scene, release):
+def test_newer_and_missing_sections_are_refused_by_name(scene, release):
     newer = copy.deepcopy(release)
     section(newer, "ioapic")["version"] += 1
-    assert re.search(r"section 'ioapic' has version \d+, \d+ to \d+ are known here", refusal(plain_scene, newer, 6))
+    assert re.search(r"section 'ioapic' has version \d+, \d+ to \d+ are known here", refusal(scene, newer, 6))
     release["sections"].remove(section(release, "ioapic"))
-    assert "section 'ioapic' is missing" in refusal(plain_scene, release, 6)
+    assert "section 'ioapic' is missing" in refusal(scene, release, 6)

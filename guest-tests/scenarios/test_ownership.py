@@ -7,6 +7,8 @@ import vm
 from commit_relay import COMMIT, READY, RUNNING, STATE, Relay
 from test_migration import assert_heartbeat_never_broke, goes_on, heartbeats, second_attempt
 
+pytestmark = pytest.mark.machines("plain")
+
 GUEST = "prog=mem,heartbeat mem.size=8M mem.rate=10M heartbeat.mode=line heartbeat.period=10000"
 
 
@@ -32,6 +34,7 @@ def between(scene, tcp_address):
         relay.close()
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_commit_is_lost_with_the_connection(between, scene):
     both = between(COMMIT, then=Relay.cut)
     done = both.migrate()
@@ -52,6 +55,7 @@ def test_commit_vanishes_and_the_connection_stays(between, scene):
     second_attempt(scene, both.source, disk=both.image)
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 @pytest.mark.parametrize("cut", [True, False])
 def test_running_is_lost(between, cut):
     both = between(RUNNING, then=Relay.cut if cut else None)
@@ -129,8 +133,8 @@ def test_destination_dies_before_ready(between, scene, message):
     second_attempt(scene, both.source, disk=both.image)
 
 
-def test_resolve_without_doubt_is_refused(plain_scene):
-    source = plain_scene.run(GUEST)
+def test_resolve_without_doubt_is_refused(scene):
+    source = scene.run(GUEST)
     source.wait_line(r"^GT ready")
     for option in ([], ["--resume"], ["--discard"]):
         refused = source.cli("resolve", *option, check=False)

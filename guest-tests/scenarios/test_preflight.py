@@ -6,8 +6,11 @@ import os
 import struct
 import subprocess
 
+import pytest
 import vm
 from test_migration import goes_on, migrate, second_attempt
+
+pytestmark = pytest.mark.machines("plain")
 
 HEARTBEAT = "prog=heartbeat heartbeat.mode=line heartbeat.period=10000"
 OFD_SETLK = 37
@@ -27,6 +30,7 @@ def check(source, destination):
     return done.returncode, {one["code"]: one for one in answer["differences"]}
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_a_guest_that_fits(scene):
     image = scene.disk()
     destination = scene.receive(disk=image, extra=["--once"])
@@ -39,13 +43,14 @@ def test_a_guest_that_fits(scene):
     destination.finish()
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_everything_that_differs_is_told_and_nothing_else_happens(scene):
     destination = scene.receive(memory="96M", cpus=2, disk=scene.disk("small.raw", 16 << 20))
     source = running(scene, disk=scene.disk())
     status, found = check(source, destination)
     assert status == 6
     assert set(found) == {"machine.memory-size", "machine.cpu-count", "blk.capacity"}
-    assert found["blk.capacity"]["subject"] == "virtio-blk 'disk0'"
+    assert found["blk.capacity"]["subject"] == f"{scene.disk_type} 'disk0'"
     assert found["blk.capacity"]["text"] == "65536 sectors at the source, 32768 here"
     human = source.cli("check", destination.address, check=False)
     assert human.returncode == 6
@@ -55,6 +60,7 @@ def test_everything_that_differs_is_told_and_nothing_else_happens(scene):
     assert destination.alive()
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_a_read_only_disk_is_not_a_writable_one(scene):
     image = scene.disk()
     destination = scene.receive(disk=image, readonly=True)
@@ -87,6 +93,7 @@ def test_a_disk_that_was_resized_meanwhile(scene):
     assert (status, set(found)) == (6, {"host.disk-changed"})
 
 
+@pytest.mark.machines("pci", "ccw")
 def test_a_tap_that_was_removed_meanwhile(scene):
     wire = scene.with_network()
     destination = scene.receive(tap="tap1")

@@ -7,6 +7,8 @@ import struct
 import pytest
 import vm
 
+pytestmark = pytest.mark.machines("plain")
+
 WRITER = "prog=mem,heartbeat mem.size=48M mem.rate=100M heartbeat.mode=line"
 
 
@@ -22,27 +24,28 @@ def check_guest(destination):
     assert destination.report("mem")["errors"] == "0"
 
 
+@pytest.mark.machines("plain", "pci")
 @pytest.mark.parametrize("connections", [2, 16])
-def test_several_connections(plain_scene, tcp_address, connections):
-    destination = plain_scene.receive(address=tcp_address)
-    source = plain_scene.run(WRITER)
+def test_several_connections(scene, tcp_address, connections):
+    destination = scene.receive(address=tcp_address)
+    source = scene.run(WRITER)
     source.wait_line(r"^GT ready")
     move(source, destination, "--connections", str(connections))
     check_guest(destination)
 
 
-def test_several_connections_over_a_unix_socket(plain_scene):
-    destination = plain_scene.receive()
-    source = plain_scene.run(WRITER)
+def test_several_connections_over_a_unix_socket(scene):
+    destination = scene.receive()
+    source = scene.run(WRITER)
     source.wait_line(r"^GT ready")
     move(source, destination, "--connections", "3", "--verify")
     check_guest(destination)
 
 
 @pytest.mark.parametrize("method", ["zstd", "lz4"])
-def test_compressed(plain_scene, tcp_address, method):
-    destination = plain_scene.receive(address=tcp_address)
-    source = plain_scene.run(WRITER.replace("100M", "4M") + " mem.fill=pattern")
+def test_compressed(scene, tcp_address, method):
+    destination = scene.receive(address=tcp_address)
+    source = scene.run(WRITER.replace("100M", "4M") + " mem.fill=pattern")
     source.wait_line(r"^GT ready")
     done = move(source, destination, "--compress", method, "--connections", "2", "--verify")
     sent = re.search(r"migrated: ([\d.]+) MB", done.stdout)
@@ -50,9 +53,9 @@ def test_compressed(plain_scene, tcp_address, method):
     check_guest(destination)
 
 
-def test_the_cap_holds(plain_scene, tcp_address):
-    destination = plain_scene.receive(address=tcp_address)
-    source = plain_scene.run("prog=mem,heartbeat mem.static=64M mem.size=64K mem.rate=4K heartbeat.mode=line")
+def test_the_cap_holds(scene, tcp_address):
+    destination = scene.receive(address=tcp_address)
+    source = scene.run("prog=mem,heartbeat mem.static=64M mem.size=64K mem.rate=4K heartbeat.mode=line")
     source.wait_line(r"^GT ready")
     done = move(source, destination, "--max-bandwidth", "40M", "--connections", "2")
     megabytes, milliseconds = re.search(r"migrated: ([\d.]+) MB in (\d+) ms", done.stdout).groups()
@@ -62,9 +65,9 @@ def test_the_cap_holds(plain_scene, tcp_address):
     destination.finish()
 
 
-def test_a_cap_is_raised_while_it_runs(plain_scene, tcp_address):
-    destination = plain_scene.receive(address=tcp_address)
-    source = plain_scene.run("prog=mem,heartbeat mem.static=64M mem.size=64K mem.rate=4K heartbeat.mode=line")
+def test_a_cap_is_raised_while_it_runs(scene, tcp_address):
+    destination = scene.receive(address=tcp_address)
+    source = scene.run("prog=mem,heartbeat mem.static=64M mem.size=64K mem.rate=4K heartbeat.mode=line")
     source.wait_line(r"^GT ready")
     qmp = source.qmp()
     qmp.execute("migrate-set-parameters", max_bandwidth=100 << 10)  # would take ten minutes
@@ -77,9 +80,9 @@ def test_a_cap_is_raised_while_it_runs(plain_scene, tcp_address):
     destination.finish()
 
 
-def test_a_cancel_stops_every_connection(plain_scene, tcp_address):
-    destination = plain_scene.receive(address=tcp_address)
-    source = plain_scene.run("prog=mem,heartbeat mem.static=64M mem.size=64K mem.rate=4K heartbeat.mode=line")
+def test_a_cancel_stops_every_connection(scene, tcp_address):
+    destination = scene.receive(address=tcp_address)
+    source = scene.run("prog=mem,heartbeat mem.static=64M mem.size=64K mem.rate=4K heartbeat.mode=line")
     source.wait_line(r"^GT ready")
     qmp = source.qmp()
     qmp.execute("migrate-set-parameters", max_bandwidth=1 << 20, multifd_channels=4)
@@ -96,8 +99,8 @@ def test_a_cancel_stops_every_connection(plain_scene, tcp_address):
     destination.finish()
 
 
-def test_a_connection_for_another_migration_is_refused(plain_scene, tcp_address):
-    destination = plain_scene.receive(address=tcp_address)
+def test_a_connection_for_another_migration_is_refused(scene, tcp_address):
+    destination = scene.receive(address=tcp_address)
     _, host, port = destination.address.split(":")
     body = bytes(16) + struct.pack("<I", 1)
     head = struct.pack("<IHHIIIII", 0x54574447, 18, 0, 1, len(body), 0, crc32c(body), 0)
@@ -106,7 +109,7 @@ def test_a_connection_for_another_migration_is_refused(plain_scene, tcp_address)
         stranger.settimeout(vm.PATIENCE)
         answer = stranger.recv(4096)
     assert b"a connection for a migration that is not under way here" in answer
-    source = plain_scene.run(WRITER)
+    source = scene.run(WRITER)
     source.wait_line(r"^GT ready")
     move(source, destination)
     check_guest(destination)

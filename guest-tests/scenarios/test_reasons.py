@@ -6,9 +6,12 @@ import signal
 import struct
 import threading
 
+import pytest
 import vm
 from test_migration import goes_on, second_attempt
 from test_preflight import OFD_SETLK
+
+pytestmark = pytest.mark.machines("plain")
 
 BUSY = "prog=mem,heartbeat mem.static=384M mem.size=16M mem.rate=20M heartbeat.mode=line heartbeat.period=10000"
 
@@ -55,6 +58,7 @@ class Attempt:
         self.source.wait_stderr(rf"{side}: .*{cause}")
 
 
+@pytest.mark.machines("plain", "pci")
 def test_the_destination_fails(scene):
     copy = scene.disk("copy.raw")
     attempt = Attempt(scene, disk_here=scene.disk(), disk_there=copy)

@@ -42,7 +42,7 @@ def test_driver_gets_random_bytes(scene, options):
 
 
 @pytest.mark.parametrize("endian", ["little", "big"])
-@pytest.mark.parametrize("transport", ["ccw"])  # the other one has no legacy drivers
+@pytest.mark.machines("ccw")  # the other one has no legacy drivers
 def test_legacy_driver_gets_them_too(scene, endian):
     guest = scene.run(f"{WORK} ccw.rev=0 ccw.endian={endian}", extra=rng(scene))
     guest.wait_line(r"^GT ready")
@@ -101,6 +101,7 @@ def test_its_state_is_the_common_one_alone(scene):
     restored.finish()
 
 
+@pytest.mark.machines("pci")
 @pytest.mark.parametrize("option, status, complaint", [
     ("id=seed", 2, "--rng: source= is missing"),
     ("source=getrandom,rate=7", 2, "--rng: unknown key 'rate'"),
@@ -108,8 +109,8 @@ def test_its_state_is_the_common_one_alone(scene):
     ("source=/dev/does-not-exist", 3, "rng0: open '/dev/does-not-exist'"),
     ("source=getrandom,id=disk0", 2, "--rng: id 'disk0' is used twice"),
 ])
-def test_what_is_no_source(plain_scene, option, status, complaint):
-    guest = plain_scene.run("prog=hello", disk=plain_scene.disk(), extra=["--rng", option])
+def test_what_is_no_source(scene, option, status, complaint):
+    guest = scene.run("prog=hello", disk=scene.disk(), extra=["--rng", option])
     guest.expect_exit(status)
     assert complaint in guest.stderr(), guest.stderr()
 
@@ -129,15 +130,16 @@ def qemu(scene, name, extra):
     return process, vm.Qmp(control)
 
 
-def test_goes_to_qemu_and_comes_back(plain_scene):
-    ours, theirs = plain_scene.path / "ours.state", plain_scene.path / "theirs.state"
-    first = plain_scene.run(WORK, extra=rng(plain_scene))
+@pytest.mark.machines("pci")
+def test_goes_to_qemu_and_comes_back(scene):
+    ours, theirs = scene.path / "ours.state", scene.path / "theirs.state"
+    first = scene.run(WORK, extra=rng(scene))
     first.wait_line(r"^GT ready")
     wait_more(first)
     first.cli("save", str(ours), "--quit")
     first.expect_exit(0)
 
-    second, control = qemu(plain_scene, "qemu", ["-incoming", f"exec:cat {ours}"])
+    second, control = qemu(scene, "qemu", ["-incoming", f"exec:cat {ours}"])
     while control.execute("query-status")["status"] == "inmigrate":
         time.sleep(0.01)
     control.execute("cont")
@@ -150,7 +152,7 @@ def test_goes_to_qemu_and_comes_back(plain_scene):
     control.close()
     second.expect_exit(0)
 
-    third = plain_scene.restore(theirs, extra=rng(plain_scene))
+    third = scene.restore(theirs, extra=rng(scene))
     wait_more(third)
     third.finish()
     assert third.report("rng")["errors"] == "0"

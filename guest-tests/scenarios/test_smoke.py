@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ET
 import pytest
 import vm
 
+pytestmark = pytest.mark.machines("pci")
+
 SMOKE = pathlib.Path(__file__).resolve().parents[2] / "tools/smoke"
 GUEST = ["--kernel", vm.GUEST, "--memory", "128M", "--ready", "^GT ready", "--poke", "s", "--answer", "^GT (?!ready)", "--end", "q"]
 
@@ -27,6 +29,7 @@ def smoke(path, *words):
     return done.returncode, steps, log.read_text()
 
 
+@pytest.mark.machines("pci", "ccw")
 def test_image_that_works(scene):
     scene.with_network()  # or skip
     status, steps, console = smoke(scene.path, *GUEST, "--cmdline", "prog=all disk.span=4M mem.size=8M net.ip=10.0.2.15",
@@ -36,29 +39,29 @@ def test_image_that_works(scene):
     assert "GT exit status=0" in console
 
 
-def test_image_that_never_comes_up(plain_scene):
-    status, steps, console = smoke(plain_scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--ready", "login:", "--timeout", "2")
+def test_image_that_never_comes_up(scene):
+    status, steps, console = smoke(scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--ready", "login:", "--timeout", "2")
     assert status == 1 and steps["boot"] == "failure"
     assert steps["move 1"] == steps["end"] == "skipped" and steps["console"] == "passed"
     assert "GT ready" in console
 
 
-def test_image_that_ends_at_once(plain_scene):
-    status, steps, _ = smoke(plain_scene.path, *GUEST, "--cmdline", "prog=hello", "--ready", "login:")
+def test_image_that_ends_at_once(scene):
+    status, steps, _ = smoke(scene.path, *GUEST, "--cmdline", "prog=hello", "--ready", "login:")
     assert status == 1 and steps["boot"] == "failure"
 
 
-def test_image_that_complains(plain_scene):
-    status, steps, _ = smoke(plain_scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--moves", "0", "--complaint", "^GT ready")
+def test_image_that_complains(scene):
+    status, steps, _ = smoke(scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--moves", "0", "--complaint", "^GT ready")
     assert status == 1 and steps == {"boot": "passed", "answer": "passed", "end": "passed", "console": "failure"}
 
 
-def test_image_that_does_not_end(plain_scene):
-    status, steps, _ = smoke(plain_scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--moves", "1", "--end", "s", "--timeout", "3")
+def test_image_that_does_not_end(scene):
+    status, steps, _ = smoke(scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--moves", "1", "--end", "s", "--timeout", "3")
     assert status == 1 and steps["move 1"] == "passed" and steps["end"] == "failure"
 
 
 @pytest.mark.parametrize("words, expected", [(["--kernel", "/nowhere"], 1), ([], 2), (["--kernel", "x", "--ping", "10.0.2.15"], 2),
                                              (["--kernel", "x", "--godwit", "/nowhere"], 3)])
-def test_exit_status_says_what_kind_of_failure(plain_scene, words, expected):
-    assert smoke(plain_scene.path, *words)[0] == expected
+def test_exit_status_says_what_kind_of_failure(scene, words, expected):
+    assert smoke(scene.path, *words)[0] == expected

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import time
 
+import debian
 import network
 import pytest
-import qemu_source
 import vm
 
 DEVICES = {"pci": ("0000:00:01.0/virtio-blk", "0000:00:02.0/virtio-net"),
@@ -18,8 +18,8 @@ VIRTIO_STATUS_DRIVER_OK = 0x0f  # ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK
 @pytest.fixture(scope="module")
 def analyzer():
     try:
-        return qemu_source.script("analyze-migration.py")
-    except qemu_source.Unavailable as why:
+        return debian.qemu_script("analyze-migration.py")
+    except debian.Unavailable as why:
         pytest.skip(str(why))
 
 
@@ -85,12 +85,13 @@ def guest_features(guest, topic):
 QEMU_BOARD = "microvm,acpi=on,pcie=on,pit=off,pic=off,rtc=off,ioapic2=off,isa-serial=on"
 
 
+@pytest.mark.machines("pci")
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_stock_qemu_goes_on_with_our_guest(plain_scene, guest_tools, cpus):
+def test_stock_qemu_goes_on_with_our_guest(scene, guest_tools, cpus):
     """The hardest judge of every field: QEMU loads the stream and runs the guest, which then verifies everything."""
-    image = plain_scene.disk()
-    stream = plain_scene.path / "machine.stream"
-    guest = plain_scene.run("prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M heartbeat.mode=line "
+    image = scene.disk()
+    stream = scene.path / "machine.stream"
+    guest = scene.run("prog=disk,mem,heartbeat disk.span=4M mem.size=8M mem.rate=10M heartbeat.mode=line "
                             "heartbeat.period=20000", cpus=cpus, disk=image)
     guest.wait_line(r"GT heartbeat n=10\b")
     control = guest.qmp()
@@ -100,13 +101,13 @@ def test_stock_qemu_goes_on_with_our_guest(plain_scene, guest_tools, cpus):
     control.close()
     guest.expect_exit(0)
 
-    qemu_control = plain_scene.path / "qemu.sock"
+    qemu_control = scene.path / "qemu.sock"
     qemu = vm.Process(["qemu-system-x86_64", "-M", QEMU_BOARD, "-accel", "kvm", "-cpu", "host,-arch-capabilities",
                        "-m", "128M", "-smp", str(cpus), "-nodefaults", "-no-user-config", "-display", "none",
                        "-serial", "stdio", "-drive", f"if=none,id=d0,file={image},format=raw,discard=unmap",
                        "-device", "virtio-blk-pci,drive=d0,addr=1,num-queues=1,disable-legacy=on,serial=disk0",
                        "-incoming", f"exec:cat {stream}", "-qmp", f"unix:{qemu_control},server=on,wait=off"])
-    plain_scene.processes.append(qemu)
+    scene.processes.append(qemu)
     while not qemu_control.exists():
         assert qemu.alive(), qemu.transcript()
         time.sleep(0.01)

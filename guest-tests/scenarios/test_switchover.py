@@ -6,6 +6,8 @@ import pytest
 from commit_relay import READY, STATE, Relay
 from test_migration import assert_heartbeat_never_broke, goes_on, heartbeats, second_attempt
 
+pytestmark = pytest.mark.machines("plain")
+
 GUEST = "prog=mem,heartbeat mem.size=8M mem.rate=10M heartbeat.mode=line heartbeat.period=10000"
 
 
@@ -35,6 +37,7 @@ def waiting(scene):
     control.close()
 
 
+@pytest.mark.machines("plain", "pci", "ccw")
 def test_it_waits_and_goes_on(waiting):
     source, destination, control = waiting
     before = heartbeats(source)

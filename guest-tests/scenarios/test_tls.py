@@ -7,6 +7,8 @@ import pytest
 import vm
 from test_migration import assert_heartbeat_never_broke, heartbeats
 
+pytestmark = pytest.mark.machines("plain")
+
 BEAT = "prog=heartbeat heartbeat.mode=line heartbeat.period=20000"
 
 
@@ -55,9 +57,9 @@ def key_file(path, text):
     return path
 
 
-def pair(plain_scene, address, receive, **parts):
-    destination = plain_scene.receive(address=address, extra=receive, **parts)
-    source = plain_scene.run(BEAT, **parts)
+def pair(scene, address, receive, **parts):
+    destination = scene.receive(address=address, extra=receive, **parts)
+    source = scene.run(BEAT, **parts)
     source.wait_line(r"GT heartbeat n=3\b")
     return source, destination
 
@@ -78,60 +80,61 @@ def refused(source, destination, *options, reason):
     assert destination.alive(), "a stranger must not end the receiver"
 
 
-def test_certificates_on_both_sides(plain_scene, tcp_address, authority):
+@pytest.mark.machines("plain", "pci")
+def test_certificates_on_both_sides(scene, tcp_address, authority):
     here = authority.folder("here", "client", "source.example")
     there = authority.folder("there", "server", "127.0.0.1")
-    source, destination = pair(plain_scene, tcp_address, ["--tls-certs", there, "--tls-peer", "source.example"])
+    source, destination = pair(scene, tcp_address, ["--tls-certs", there, "--tls-peer", "source.example"])
     moves(source, destination, "--tls-certs", here)
 
 
-def test_a_destination_by_another_name(plain_scene, tcp_address, authority):
+def test_a_destination_by_another_name(scene, tcp_address, authority):
     here = authority.folder("here", "client", "source.example")
     there = authority.folder("there", "server", "host.example")
-    source, destination = pair(plain_scene, tcp_address, ["--tls-certs", there])
+    source, destination = pair(scene, tcp_address, ["--tls-certs", there])
     refused(source, destination, "--tls-certs", here, reason="is not for '127.0.0.1'")
     moves(source, destination, "--tls-certs", here, "--tls-hostname", "host.example")
 
 
-def test_a_destination_that_another_authority_has_signed(plain_scene, tcp_address, authority, tmp_path):
+def test_a_destination_that_another_authority_has_signed(scene, tcp_address, authority, tmp_path):
     impostor = Authority(tmp_path, "impostor")
     here = authority.folder("here", "client", "source.example")
     there = impostor.folder("there", "server", "127.0.0.1", trusts=authority)
-    source, destination = pair(plain_scene, tcp_address, ["--tls-certs", there])
+    source, destination = pair(scene, tcp_address, ["--tls-certs", there])
     refused(source, destination, "--tls-certs", here, reason="not believed")
 
 
 @pytest.mark.parametrize("who", ["signed_by_another", "another_name", "without_tls"])
-def test_a_source_that_is_not_believed(plain_scene, tcp_address, authority, tmp_path, who):
+def test_a_source_that_is_not_believed(scene, tcp_address, authority, tmp_path, who):
     there = authority.folder("there", "server", "127.0.0.1")
     signer = Authority(tmp_path, "impostor") if who == "signed_by_another" else authority
     name = "mallory.example" if who == "another_name" else "source.example"
     here = signer.folder("here", "client", name, trusts=authority)
-    source, destination = pair(plain_scene, tcp_address, ["--tls-certs", there, "--tls-peer", "source.example"])
+    source, destination = pair(scene, tcp_address, ["--tls-certs", there, "--tls-peer", "source.example"])
     options = [] if who == "without_tls" else ["--tls-certs", here]
     refused(source, destination, *options, reason="")
     good = authority.folder("good", "client", "source.example")
     moves(source, destination, "--tls-certs", good)
 
 
-def test_a_shared_key(plain_scene, tcp_address, tmp_path):
+def test_a_shared_key(scene, tcp_address, tmp_path):
     key = key_file(tmp_path / "keys", "alice:00112233445566778899aabbccddeeff\n")
     wrong = key_file(tmp_path / "wrong", "alice:ff112233445566778899aabbccddeeff\n")
-    source, destination = pair(plain_scene, tcp_address, ["--tls-psk", key])
+    source, destination = pair(scene, tcp_address, ["--tls-psk", key])
     refused(source, destination, "--tls-psk", wrong, reason="TLS")
     refused(source, destination, reason="")
     moves(source, destination, "--tls-psk", key)
 
 
-def test_connections_inside_of_tls(plain_scene, tcp_address, tmp_path):
+def test_connections_inside_of_tls(scene, tcp_address, tmp_path):
     key = key_file(tmp_path / "keys", "alice:00112233445566778899aabbccddeeff\n")
-    source, destination = pair(plain_scene, tcp_address, ["--tls-psk", key])
+    source, destination = pair(scene, tcp_address, ["--tls-psk", key])
     moves(source, destination, "--tls-psk", key, "--connections", "3", "--verify")
 
 
-def test_a_stranger_does_not_hold_up_the_door(plain_scene, tcp_address, tmp_path):
+def test_a_stranger_does_not_hold_up_the_door(scene, tcp_address, tmp_path):
     key = key_file(tmp_path / "keys", "alice:00112233445566778899aabbccddeeff\n")
-    source, destination = pair(plain_scene, tcp_address, ["--tls-psk", key])
+    source, destination = pair(scene, tcp_address, ["--tls-psk", key])
     host, port = tcp_address.removeprefix("tcp:").rsplit(":", 1)
     silent = [socket.create_connection((host, int(port))) for _ in range(4)]
     with socket.create_connection((host, int(port))) as rude:
@@ -141,19 +144,19 @@ def test_a_stranger_does_not_hold_up_the_door(plain_scene, tcp_address, tmp_path
         one.close()
 
 
-def test_keys_that_others_may_read_are_not_used(plain_scene, tcp_address, tmp_path):
+def test_keys_that_others_may_read_are_not_used(scene, tcp_address, tmp_path):
     key = key_file(tmp_path / "keys", "alice:00112233445566778899aabbccddeeff\n")
     key.chmod(0o644)
-    process = vm.Process([vm.GODWIT, "receive", tcp_address, "--memory", "64M", "--tls-psk", str(key)])
+    process = vm.Process([scene.program, "receive", tcp_address, "--memory", "64M", "--tls-psk", str(key)])
     process.expect_exit(2)
     assert str(key) in process.stderr()
 
 
 @pytest.mark.parametrize("address", ["tcp:0.0.0.0:0", "tcp::0"])
-def test_listening_in_the_open_must_be_asked_for(plain_scene, address):
-    process = vm.Process([vm.GODWIT, "receive", address, "--memory", "64M"])
+def test_listening_in_the_open_must_be_asked_for(scene, address):
+    process = vm.Process([scene.program, "receive", address, "--memory", "64M"])
     process.expect_exit(2)
     assert "--insecure" in process.stderr()
-    allowed = vm.Process([vm.GODWIT, "receive", address, "--memory", "64M", "--insecure"])
-    plain_scene.processes.append(allowed)
+    allowed = vm.Process([scene.program, "receive", address, "--memory", "64M", "--insecure"])
+    scene.processes.append(allowed)
     allowed.wait_stderr("waiting for a migration")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sends numbered datagrams to the guest's echo port and accounts for every answer.
 
-Usage: udp_probe.py HOST PORT INTERVAL_MS; ends on end of standard input and prints one JSON object:
+Usage: udp_probe.py HOST PORT INTERVAL_MS; tells how many were answered, by the ten, ends on end of standard input and prints one
+JSON object:
 sent, received, duplicated, foreign, the longest gap between two answers, and when (CLOCK_MONOTONIC) each datagram was sent
 that was not answered.
 """
@@ -41,6 +42,8 @@ def main():
                 else:
                     seen[number] = time.monotonic()
                     answered_at.append(seen[number])
+                    if len(seen) % 10 == 0:
+                        print("answered", len(seen), flush=True)
             except (BlockingIOError, ConnectionError):
                 pass
         if ending_at is None and time.monotonic() >= next_send:

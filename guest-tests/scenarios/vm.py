@@ -7,15 +7,29 @@ import pathlib
 import re
 import socket
 import subprocess
+import sys
 import threading
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "runner"))
+import pace  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("GODWIT_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 GODWIT = str(BUILD / "vmm/cli/godwit")
+PLAIN = str(BUILD / "guest-tests/plain/godwit-plain")  # the same, with machines that need no /dev/kvm
 GUEST = str(BUILD / "guest-tests/guest/guest.elf")
 
-# Generous: machines are noisy, and nothing here measures time.
-PATIENCE = 60.0
+# Generous: machines are noisy, some are emulated, and nothing here measures time.
+PATIENCE = 30.0 * max(2.0, pace.PACE)
+
+
+# Milliseconds that a guest may stand still where a scenario does not say: saving, sending and loading take longer on a slow host.
+DOWNTIME_LIMIT = round(300 * pace.PACE)
+
+
+def let_work(seconds):
+    """Gives a guest what it does in so many seconds on an ordinary host."""
+    time.sleep(seconds * pace.PACE)
 
 
 @dataclasses.dataclass
@@ -28,19 +42,35 @@ class Failed(AssertionError):
     pass
 
 
-class Process:
-    """A child whose standard output is read line by line and kept, together with what it says on standard error."""
+def connect(path, host=None):
+    """A socket that is connected to the unix socket `path`, here or on a host of the lab."""
+    if host:
+        return host.connect(path)
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        made.connect(str(path))
+    except OSError:
+        made.close()
+        raise
+    return made
 
-    def __init__(self, argv, netns=None):
+
+class Process:
+    """A child whose standard output is read line by line and kept, together with what it says on standard error. It
+    runs here, or on `host`, one of the lab's (tools/hosts)."""
+
+    def __init__(self, argv, netns=None, host=None):
         if netns:
             argv = ["ip", "netns", "exec", netns, *argv]
         self.argv = argv
+        self.host = host
         self.lines = []
         self.stderr_lines = []
         self.raw = b""  # standard output as it came
         self._news = threading.Condition()
         self._open_streams = 2
-        self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.child = host.popen(argv) if host else subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                                    stderr=subprocess.PIPE)
         for stream, into in ((self.child.stdout, self.lines), (self.child.stderr, self.stderr_lines)):
             threading.Thread(target=self._read, args=(stream, into), daemon=True).start()
 
@@ -115,24 +145,25 @@ class Process:
     def transcript(self):
         out = "\n".join(line.text for line in self.lines[-60:])
         err = "\n".join(line.text for line in self.stderr_lines[-40:])
-        return f"--- {' '.join(self.argv)}\n--- stdout\n{out}\n--- stderr\n{err}\n--- exit {self.child.poll()}"
+        where = f"{self.host.name}: " if self.host else ""
+        return f"--- {where}{' '.join(self.argv)}\n--- stdout\n{out}\n--- stderr\n{err}\n--- exit {self.child.poll()}"
 
 
 class Qmp:
     """A QMP client of a few lines, so that the control socket is judged by something that is not godwit's own code."""
 
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
+    def __init__(self, path, host=None, migrate_defaults=None):
+        self._migrate_defaults = migrate_defaults or {}
         deadline = time.monotonic() + PATIENCE
         while True:  # a server's path is there a moment before anybody listens
             try:
-                self.socket.connect(str(path))
+                self.socket = connect(path, host)
                 break
             except ConnectionRefusedError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
+        self.socket.settimeout(PATIENCE)
         self.file = self.socket.makefile("rwb")
         self.events = []
         self.greeting = self._read()
@@ -154,6 +185,8 @@ class Qmp:
             self.events.append(message)
 
     def execute(self, command, **arguments):
+        if command == "migrate":
+            arguments = self._migrate_defaults | arguments
         request = {"execute": command}
         if arguments:
             request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
@@ -180,27 +213,47 @@ class Qmp:
 class Vm(Process):
     """`godwit run` or `godwit receive`."""
 
-    def __init__(self, scene, verb, name, options, netns=None):
+    def __init__(self, scene, verb, name, options, netns=None, host=None):
         self.name = name
+        self.program = getattr(scene, "program", GODWIT)
         self.control = scene.path / f"{name}.sock"
-        super().__init__([GODWIT, verb, "--control", str(self.control), *options], netns)
+        self._has_control = False
+        super().__init__([self.program, verb, "--control", str(self.control), *options], netns, host)
 
     def wait_control(self):
         deadline = time.monotonic() + PATIENCE
-        while not self.control.exists():
+        while not self._control_is_there():
             if not self.alive() or time.monotonic() > deadline:
                 raise Failed(f"no control socket\n{self.transcript()}")
             time.sleep(0.005)
 
+    def _control_is_there(self):
+        if not self.host:
+            return self.control.exists()
+        if not self._has_control:
+            try:
+                connect(self.control, self.host).close()
+                self._has_control = True
+            except ConnectionRefusedError:
+                pass
+        return self._has_control
+
     def qmp(self):
         self.wait_control()
-        return Qmp(self.control)
+        return Qmp(self.control, self.host, {"downtime_limit": DOWNTIME_LIMIT} if self._is_slow() else None)
+
+    def _is_slow(self):
+        """A guest with vCPUs on a host where they are slow; a plain machine has its usual limits everywhere."""
+        return self.program != PLAIN and pace.PACE > 2
 
     def cli(self, verb, *arguments, check=True):
         """Runs a godwit subcommand against this process."""
         self.wait_control()
-        done = subprocess.run([GODWIT, verb, "--control", str(self.control), *arguments], capture_output=True, text=True,
-                              timeout=PATIENCE * 2, check=False)
+        if verb == "migrate" and self._is_slow() and not any(str(word).startswith("--downtime-limit") for word in arguments):
+            arguments = ("--downtime-limit", str(DOWNTIME_LIMIT), *arguments)
+        argv = [self.program, verb, "--control", str(self.control), *arguments]
+        done = self.host.run(argv, PATIENCE * 2) if self.host else subprocess.run(
+            argv, capture_output=True, text=True, timeout=PATIENCE * 2, check=False)
         if check and done.returncode != 0:
             raise Failed(f"godwit {verb} {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}\n"
                          f"{self.transcript()}")

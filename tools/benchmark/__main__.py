@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True
 import vmms  # noqa: E402,F401  (makes the scenarios' modules known)
 import depth  # noqa: E402
 import overview  # noqa: E402
+import placed  # noqa: E402
 
 
 def main():
@@ -25,6 +26,8 @@ def main():
     options.add_argument("--rates", type=lambda text: [int(r) for r in text.split(",") if r], default=[100, 400, 1600],
                          metavar="MB/S,...", help="in depth: what the guest writes meanwhile (default 100,400,1600)")
     chosen = options.parse_args()
+    if (status := placed.elsewhere(pathlib.Path(__file__).resolve().parent, chosen.json)) is not None:
+        sys.exit(status)
     if chosen.what == "migration":
         chosen.runs = chosen.runs or 20
         results = depth.run(chosen.runs, chosen.connections, chosen.rates)

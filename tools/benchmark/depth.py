@@ -9,7 +9,6 @@ import migration
 import vmms
 from report import Samples, migration_table
 
-MIB = 768  # of written memory, as the guest of migration.py has
 GIVE_UP = 3  # runs in a row that came to no end: what follows would not either
 CAP_MB_S = 400  # of the link that a writer outruns
 OF_CEILING, OF_QEMU, WITHIN_LIMIT, DECLARED_BY = 0.70, 2.0, 0.99, 3
@@ -24,15 +23,15 @@ class Ceilings:
 
     def take(self):
         for n in self.connections:
-            self.samples["plain copy", n].append(host.plain_copy(MIB, n))
-            self.samples["plain copy, warm", n].append(host.plain_copy(MIB, n, warm=True))
-            self.samples["RAM transfer", n].append(host.ram_transfer(MIB, n))
+            self.samples["plain copy", n].append(host.plain_copy(host.MIB, n))
+            self.samples["plain copy, warm", n].append(host.plain_copy(host.MIB, n, warm=True))
+            self.samples["RAM transfer", n].append(host.ram_transfer(host.MIB, n))
 
     def rate(self, what, n):
         return statistics.median(copy.megabytes_per_second for copy in self.samples[what, n])
 
     def print(self):
-        print(f"memory to memory, {MIB} MiB over the loopback, median (min to max); CPU seconds per GiB of both sides")
+        print(f"memory to memory, {host.MIB} MiB over the loopback, median (min to max); CPU seconds per GiB of both sides")
         for (what, n), copies in sorted(self.samples.items()):
             rates = [copy.megabytes_per_second for copy in copies]
             cpu = [statistics.median(copy.source_cpu for copy in copies),

@@ -27,6 +27,8 @@ sys.path.insert(0, str(TREE / "guest-tests/scenarios"))
 sys.dont_write_bytecode = True
 import network  # noqa: E402
 import vm  # noqa: E402
+import vmms  # noqa: E402,F401  (makes the modules of hosts known)
+import placed  # noqa: E402
 
 TRANSPORTS = ["pci", "ccw"]
 DEPTH = 16
@@ -140,6 +142,8 @@ def main():
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--client", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if not options.client and (status := placed.elsewhere(pathlib.Path(__file__).resolve(), options.json)) is not None:
+        sys.exit(status)
     if options.client:
         client(options.seconds, options.client)
         return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One migration over the loopback, measured from outside; the same measure for every VMM.
 
-Downtime: the guest sends one byte a millisecond on its serial line, and the longest gap between two bytes, over both
+Downtime: the guest sends one byte a millisecond on its serial line (less often on a slow host), and the longest gap between two bytes, over both
 processes, is what somebody who talks to the guest would notice.
 """
 import contextlib
@@ -10,12 +10,14 @@ import json
 import time
 
 import host
+import pace
 import vm
 from processes import Recorder, longest_gap_ms
 from vmms import connect
 
-RAM = "1G"
-PATIENCE = 30.0
+RAM = f"{max(128, host.MIB * 4 // 3)}M"
+PATIENCE = 30.0 * max(1.0, pace.PACE / 2)
+BEAT = round(1000 * max(1.0, pace.PACE / 4))  # microseconds
 
 
 @dataclasses.dataclass
@@ -24,12 +26,13 @@ class Load:
     megabytes_per_second: int  # that the guest writes; 0: next to nothing
 
     def cmdline(self):
-        """768 MiB of random data in all, of which a writer has a third under its pen."""
+        """host.MIB of random data in all, of which a writer has a third under its pen."""
         if self.megabytes_per_second:
-            memory = f"mem.static=512M mem.size=256M mem.rate={self.megabytes_per_second}M"
+            third = host.MIB // 3
+            memory = f"mem.static={host.MIB - third}M mem.size={third}M mem.rate={host.scaled(self.megabytes_per_second)}M"
         else:
-            memory = "mem.static=768M mem.size=64K mem.rate=4K"
-        return f"prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period=1000 mem.static.verify=0 {memory}"
+            memory = f"mem.static={host.MIB}M mem.size=64K mem.rate=4K"
+        return f"prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period={BEAT} mem.static.verify=0 {memory}"
 
 
 IDLE = Load("idle", 0)
@@ -55,7 +58,7 @@ def pair(vmm, folder, load):
     destination = None
     try:
         source.wait(r"^GT ready")
-        host.warm_memory(1536)
+        host.warm_memory(2 * host.MIB)
         destination = vmm.receive(folder, load.cmdline(), RAM, address)
         time.sleep(0.3)
         control = connect(folder, "source")
@@ -101,7 +104,7 @@ def rounds_until_declared(vmm, folder, cap):
     None when it was not.
     """
     with pair(vmm, folder, Load("a writer faster than the link", 2 * cap)) as both:
-        both.control.execute("migrate-set-parameters", max_bandwidth=cap * 1_000_000, on_stall="cancel")
+        both.control.execute("migrate-set-parameters", max_bandwidth=host.scaled(cap) * 1_000_000, on_stall="cancel")
         both.control.execute("migrate", uri=both.address)
         follow(both)
         return next((event["data"]["round"] for event in both.control.events if event["event"] == "MIGRATION_STALL"),

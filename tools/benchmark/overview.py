@@ -47,7 +47,7 @@ def run(runs):
                         raise SystemExit(f"{vmm.name}, {load.name}: {result['failed']}")
                     for measure in MEASURES:
                         samples.add(f"migration {load.name}: {measure}", vmm.name, [result[measure]])
-    ceiling = [host.plain_copy(768).megabytes_per_second for _ in range(3)]
+    ceiling = [host.plain_copy(host.MIB).megabytes_per_second for _ in range(3)]
     print(host.describe(vmms.QEMU))
     print(compare(samples, ["godwit", "QEMU"], "QEMU"))
     print(f"for scale: a plain TCP copy on this loopback moves {statistics.median(ceiling):.0f} MB/s")

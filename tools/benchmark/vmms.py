@@ -7,7 +7,8 @@ import sys
 import time
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TREE / "guest-tests/scenarios"))
+for part in ("guest-tests/scenarios", "guest-tests/runner", "tools/hosts"):
+    sys.path.insert(0, str(TREE / part))
 import vm  # noqa: E402
 
 from processes import Recorder  # noqa: E402

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "vmm/control/exit.h"
+#include "vmm/machine/guest_factory.h"
 
 #include <CLI/CLI.hpp>
 
@@ -21,15 +22,15 @@ struct Command {
     Action action;
 };
 
-Command add_run(CLI::App& program);
-Command add_receive(CLI::App& program);
+Command add_run(CLI::App& program, const GuestFactory& factory);
+Command add_receive(CLI::App& program, const GuestFactory& factory);
 Command add_migrate(CLI::App& program);
 Command add_timeline(CLI::App& program);
 Command add_tune(CLI::App& program);
 Command add_check(CLI::App& program);
 Command add_cpu(CLI::App& program);
 Command add_save(CLI::App& program);
-Command add_restore(CLI::App& program);
+Command add_restore(CLI::App& program, const GuestFactory& factory);
 Command add_migrate_continue(CLI::App& program);
 Command add_resolve(CLI::App& program);
 Command add_status(CLI::App& program);

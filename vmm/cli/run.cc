@@ -50,11 +50,11 @@ class QuitOnSignals {
     std::thread thread_;
 };
 
-ExitStatus run_instance(control::InstanceOptions options) {
+ExitStatus run_instance(control::InstanceOptions options, const GuestFactory& factory) {
     QuitOnSignals::block();
     if (const Status status = complete(options.machine); !status.ok())
         return report(status.error());
-    auto instance = control::Instance::create(std::move(options));
+    auto instance = control::Instance::create(std::move(options), factory);
     if (!instance.ok())
         return report(instance.error());
     const QuitOnSignals signals{**instance};
@@ -63,7 +63,7 @@ ExitStatus run_instance(control::InstanceOptions options) {
 
 } // namespace
 
-Command add_run(CLI::App& program) {
+Command add_run(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
         std::string kernel;
@@ -82,7 +82,7 @@ Command add_run(CLI::App& program) {
     options->machine.add_to(*app);
     app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
-    return {app, [options] {
+    return {app, [options, factory] {
                 auto config = options->machine.config();
                 if (!config.ok())
                     return report(config.error());
@@ -94,11 +94,11 @@ Command add_run(CLI::App& program) {
                 instance.control_path = options->machine.control_path;
                 instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
-                return run_instance(std::move(instance));
+                return run_instance(std::move(instance), factory);
             }};
 }
 
-Command add_receive(CLI::App& program) {
+Command add_receive(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
         std::string address;
@@ -138,7 +138,7 @@ Command add_receive(CLI::App& program) {
     app->footer(
         "Memory, vCPUs and devices must be those of the source; disks and taps are this host's own. A failed "
         "attempt is\nlogged, and the process waits for the next one.");
-    return {app, [options] {
+    return {app, [options, factory] {
                 auto config = options->machine.config();
                 if (!config.ok())
                     return report(config.error());
@@ -152,11 +152,11 @@ Command add_receive(CLI::App& program) {
                 instance.timeline = options->timeline;
                 instance.once = options->once;
                 instance.no_reboot = options->no_reboot;
-                return run_instance(std::move(instance));
+                return run_instance(std::move(instance), factory);
             }};
 }
 
-Command add_restore(CLI::App& program) {
+Command add_restore(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
         std::string file;
@@ -176,7 +176,7 @@ Command add_restore(CLI::App& program) {
     app->footer("Memory, vCPUs and devices must be those of the saved machine, and the disks must hold what "
                 "they held\n"
                 "when it was saved. A guest that was paused stays paused.");
-    return {app, [options] {
+    return {app, [options, factory] {
                 auto config = options->machine.config();
                 if (!config.ok())
                     return report(config.error());
@@ -186,7 +186,7 @@ Command add_restore(CLI::App& program) {
                 instance.restore = options->file;
                 instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
-                return run_instance(std::move(instance));
+                return run_instance(std::move(instance), factory);
             }};
 }
 

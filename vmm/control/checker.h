@@ -7,8 +7,8 @@
 #include "migration/channel/cancel.h"
 #include "migration/channel/connector.h"
 #include "migration/check.h"
+#include "migration/machine_port.h"
 #include "migration/parameters.h"
-#include "vmm/machine/migration_port.h"
 
 #include <atomic>
 #include <chrono>
@@ -22,7 +22,7 @@ class Checker {
   public:
     using Answer = Result<migration::Differences>;
 
-    explicit Checker(Machine& machine) : port_(machine) {}
+    explicit Checker(migration::MachinePort& port) : port_(port) {}
     ~Checker();
 
     // `answered` is called on the checker's thread. Refuses a second question while one is open.
@@ -32,7 +32,7 @@ class Checker {
   private:
     Answer ask(const migration::Connector& connector, std::chrono::milliseconds timeout);
 
-    MigrationPort port_;
+    migration::MachinePort& port_;
     std::unique_ptr<migration::Cancel> cancel_;
     std::atomic<bool> busy_{false};
     std::thread thread_;

@@ -34,6 +34,17 @@ struct Commands {
         });
     }
 
+    // The same for what a migration that is under way forbids. Whoever has seen the end of one may ask at
+    // once: then its end is dealt with first.
+    template <class F>
+    static void after_migration(Instance& instance, F&& work) {
+        instance.tasks_.push([&instance, work = std::forward<F>(work)]() mutable {
+            if (instance.outgoing_->over())
+                return after_migration(instance, std::move(work));
+            work();
+        });
+    }
+
     static void stop(Instance& instance, const Json&, const Responder& responder) {
         on_conductor(instance, responder, [](Instance& i) { return i.stop(); });
     }
@@ -45,7 +56,7 @@ struct Commands {
         instance.quit();
     }
     static void system_powerdown(Instance& instance, const Json&, const Responder& responder) {
-        instance.machine_->press_power_button();
+        instance.guest_->press_power_button();
         instance.broadcast("POWERDOWN");
         responder.success();
     }
@@ -77,11 +88,12 @@ struct Commands {
         const auto parameters = parameters_of(instance, arguments);
         if (!parameters.ok())
             return responder.failure(parameters.error());
-        on_conductor(instance, responder,
-                     [address = *address, parameters = *parameters,
-                      timeline = arguments.value("timeline", false)](Instance& i) {
-                         return i.start_migration(address, parameters, timeline);
-                     });
+        after_migration(instance, [&instance, responder, address = *address, parameters = *parameters,
+                                   timeline = arguments.value("timeline", false)] {
+            if (const Status started = instance.start_migration(address, parameters, timeline); !started.ok())
+                return responder.failure(started.error());
+            responder.success();
+        });
     }
     // Parameters that come with a command are those of this migration alone.
     static Result<migration::Parameters> parameters_of(Instance& instance, const Json& arguments) {
@@ -175,14 +187,15 @@ struct Commands {
     }
     static void save(Instance& instance, const Json& arguments, const Responder& responder) {
         const bool quit = arguments.value("quit", false);
-        instance.tasks_.push([&instance, responder, quit, path = arguments.at("path").get<std::string>()] {
-            const Status status = instance.save(path, quit ? AfterSave::Stay : AfterSave::GoOn);
-            if (!status.ok())
-                return responder.failure(status.error());
-            responder.success();
-            if (quit)
-                instance.quit();
-        });
+        after_migration(
+            instance, [&instance, responder, quit, path = arguments.at("path").get<std::string>()] {
+                const Status status = instance.save(path, quit ? AfterSave::Stay : AfterSave::GoOn);
+                if (!status.ok())
+                    return responder.failure(status.error());
+                responder.success();
+                if (quit)
+                    instance.quit();
+            });
     }
 };
 

@@ -27,7 +27,7 @@ Result<Secure> tls_server(const migration::TlsOptions& options, std::chrono::mil
 
 } // namespace
 
-Result<std::unique_ptr<Incoming>> Incoming::start(Machine& machine, const Options& options,
+Result<std::unique_ptr<Incoming>> Incoming::start(migration::MachinePort& port, const Options& options,
                                                   Callbacks callbacks) {
     const migration::Address parsed = TRY(migration::Address::parse(options.address));
     migration::ReceptionOptions door;
@@ -40,7 +40,7 @@ Result<std::unique_ptr<Incoming>> Incoming::start(Machine& machine, const Option
             "connects may bring a guest; --insecure allows it",
             parsed.text());
     std::unique_ptr<Incoming> incoming{
-        new Incoming{machine, std::move(reception), options.destination, std::move(callbacks)}};
+        new Incoming{port, std::move(reception), options.destination, std::move(callbacks)}};
     incoming->open_door();
     log::info("waiting for a migration on {}", incoming->reception_->address().text());
     incoming->thread_ = std::thread{[raw = incoming.get()] { raw->thread_main(); }};

@@ -10,10 +10,10 @@
 #include "migration/channel/tls_credentials.h"
 #include "migration/destination.h"
 #include "migration/ledger.h"
+#include "migration/machine_port.h"
 #include "migration/progress.h"
 #include "migration/reception.h"
 #include "migration/report.h"
-#include "vmm/machine/migration_port.h"
 
 #include <functional>
 #include <memory>
@@ -41,7 +41,7 @@ class Incoming {
         // Without TLS, on an address that other hosts reach: whoever connects may bring a guest.
         bool insecure = false;
     };
-    static Result<std::unique_ptr<Incoming>> start(Machine& machine, const Options& options,
+    static Result<std::unique_ptr<Incoming>> start(migration::MachinePort& port, const Options& options,
                                                    Callbacks callbacks);
     ~Incoming();
 
@@ -49,10 +49,9 @@ class Incoming {
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }
 
   private:
-    Incoming(Machine& machine, std::unique_ptr<migration::Reception> reception,
+    Incoming(migration::MachinePort& port, std::unique_ptr<migration::Reception> reception,
              const migration::DestinationOptions& options, Callbacks callbacks)
-        : port_(machine), options_(options), callbacks_(std::move(callbacks)),
-          reception_(std::move(reception)) {
+        : port_(port), options_(options), callbacks_(std::move(callbacks)), reception_(std::move(reception)) {
         options_.ledger = &ledger_;
         progress_.on_status(callbacks_.status);
         options_.attachments = &attachments_;
@@ -61,7 +60,7 @@ class Incoming {
     void thread_main();
     Result<migration::Report> attempt(migration::Connection connection);
 
-    MigrationPort port_;
+    migration::MachinePort& port_;
     migration::DestinationOptions options_;
     Callbacks callbacks_;
     migration::Progress progress_;

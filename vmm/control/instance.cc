@@ -33,18 +33,18 @@ Json outcome_data(std::string_view here, const Outgoing::Outcome& outcome) {
 
 } // namespace
 
-Result<std::unique_ptr<Instance>> Instance::create(InstanceOptions options) {
+Result<std::unique_ptr<Instance>> Instance::create(InstanceOptions options, const GuestFactory& factory) {
     std::unique_ptr<Instance> instance{new Instance{std::move(options)}};
-    TRY(instance->set_up());
+    TRY(instance->set_up(factory));
     return instance;
 }
 
-Status Instance::set_up() {
+Status Instance::set_up(const GuestFactory& factory) {
     ending_ = TRY(migration::Cancel::create());
     loop_ = TRY(Loop::create());
     loop_thread_ = std::thread{[this] { loop_->run(); }};
-    machine_ = TRY(Machine::create(options_.machine, *loop_, *this));
-    checker_ = std::make_unique<Checker>(*machine_);
+    guest_ = TRY(factory(options_.machine, *loop_, *this));
+    checker_ = std::make_unique<Checker>(guest_->port());
     if (!options_.timeline.empty())
         timeline_file_ = TRY(TimelineFile::create(options_.timeline));
     Outgoing::Callbacks callbacks;
@@ -58,7 +58,7 @@ Status Instance::set_up() {
     callbacks.pre_switchover = [] {
         log::info("the guest is paused before the switchover; `godwit migrate-continue` lets it go on");
     };
-    outgoing_ = std::make_unique<Outgoing>(*machine_, timeline_, costs_, std::move(callbacks));
+    outgoing_ = std::make_unique<Outgoing>(*guest_, timeline_, costs_, std::move(callbacks));
     if (!options_.control_path.empty()) {
         server_ = TRY(loop_->call([&] {
             return QmpServer::create(*loop_, options_.control_path,
@@ -77,7 +77,7 @@ Instance::~Instance() {
     incoming_.reset();
     checker_.reset();
     outgoing_.reset();
-    machine_.reset();
+    guest_.reset();
     if (loop_ != nullptr) {
         loop_->call([&] { server_.reset(); });
         loop_->quit();
@@ -123,16 +123,16 @@ Status Instance::begin() {
         incoming.destination.observer = &incoming_timeline_;
         incoming.tls = options_.tls;
         incoming.insecure = options_.insecure;
-        incoming_ = TRY(Incoming::start(*machine_, incoming, std::move(callbacks)));
+        incoming_ = TRY(Incoming::start(guest_->port(), incoming, std::move(callbacks)));
         waiting_ = incoming_.get();
         return {};
     }
     if (!options_.restore.empty())
         return restore();
-    TRY(machine_->boot());
+    TRY(guest_->boot());
     if (options_.start_paused)
-        TRY(machine_->hold(Machine::Hold::Operator));
-    return machine_->release(Machine::Hold::NotStarted);
+        TRY(guest_->hold(Guest::Hold::Operator));
+    return guest_->release(Guest::Hold::NotStarted);
 }
 
 void Instance::end(ExitStatus status) {
@@ -148,7 +148,7 @@ void Instance::quit() {
     });
 }
 
-// ---- the guest's own doing; on vCPU threads
+// ---- the guest's own doing; on the threads that run it
 
 void Instance::guest_powered_off() {
     tasks_.push([this] {
@@ -181,25 +181,25 @@ void Instance::guest_crashed(Error why) {
 // ---- the conductor's tasks
 
 Status Instance::stop() {
-    if (machine_->held(Machine::Hold::HandedOver) || machine_->held(Machine::Hold::NotStarted))
+    if (guest_->held(Guest::Hold::HandedOver) || guest_->held(Guest::Hold::NotStarted))
         return invalid_input("there is no guest here that runs");
-    TRY(machine_->hold(Machine::Hold::Operator));
+    TRY(guest_->hold(Guest::Hold::Operator));
     broadcast("STOP");
     return {};
 }
 
 Status Instance::cont() {
-    if (machine_->held(Machine::Hold::HandedOver))
+    if (guest_->held(Guest::Hold::HandedOver))
         return invalid_input("the guest was handed over to another process and must not run here");
-    if (machine_->held(Machine::Hold::NotStarted))
+    if (guest_->held(Guest::Hold::NotStarted))
         return invalid_input("the guest has not arrived yet");
     if (outgoing_->doubt().exists())
         return invalid_input("the migration is in doubt: `godwit resolve` is the way out");
-    if (machine_->held(Machine::Hold::Migration))
+    if (guest_->held(Guest::Hold::Migration))
         return invalid_input("the guest is held by a migration");
-    if (machine_->held(Machine::Hold::Save))
+    if (guest_->held(Guest::Hold::Save))
         return invalid_input("the guest was saved and this process ends");
-    TRY(machine_->release(Machine::Hold::Operator));
+    TRY(guest_->release(Guest::Hold::Operator));
     broadcast("RESUME");
     return {};
 }
@@ -211,16 +211,16 @@ Status Instance::restart() {
         TRY(outgoing_->cancel());
         outgoing_->join();
     }
-    TRY(machine_->hold(Machine::Hold::Restart));
-    TRY(machine_->reset());
-    TRY(machine_->boot());
+    TRY(guest_->hold(Guest::Hold::Restart));
+    TRY(guest_->reset());
+    TRY(guest_->boot());
     broadcast("RESET", {{"guest", true}, {"reason", "guest-reset"}});
-    return machine_->release(Machine::Hold::Restart);
+    return guest_->release(Guest::Hold::Restart);
 }
 
 Status Instance::start_migration(const migration::Address& address, const migration::Parameters& parameters,
                                  bool timeline_events) {
-    if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver))
+    if (guest_->held(Guest::Hold::NotStarted) || guest_->held(Guest::Hold::HandedOver))
         return invalid_input("there is no guest here that could move");
     if (outgoing_->active())
         return invalid_input("a migration is already under way");
@@ -232,7 +232,7 @@ Status Instance::start_migration(const migration::Address& address, const migrat
 
 Status Instance::start_check(const migration::Address& address, const migration::Parameters& parameters,
                              std::function<void(const Checker::Answer&)> answered) {
-    if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver))
+    if (guest_->held(Guest::Hold::NotStarted) || guest_->held(Guest::Hold::HandedOver))
         return invalid_input("there is no guest here that could move");
     return checker_->start(address, parameters, std::move(answered));
 }
@@ -252,19 +252,19 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
         return end(ExitStatus::Success);
     }
     log::error("the migration failed: {}", reason_text(kSource, outcome.error()));
-    if (machine_->held(Machine::Hold::HandedOver)) // an operator said so
+    if (guest_->held(Guest::Hold::HandedOver)) // an operator said so
         end(ExitStatus::Success);
 }
 
 void Instance::guest_arrived() {
     broadcast("MIGRATION", {{"status", "completed"}});
-    if (!machine_->held(Machine::Hold::Operator))
+    if (!guest_->held(Guest::Hold::Operator))
         broadcast("RESUME");
 }
 
 Status Instance::restore() {
     log::info("restoring from '{}'", options_.restore);
-    auto restored = restore_stream(*machine_, options_.restore, *ending_);
+    auto restored = restore_stream(*guest_, options_.restore, *ending_);
     if (!restored.ok() && ending_->requested()) {
         log::info("{}", restored.error().text);
         return {};
@@ -272,7 +272,7 @@ Status Instance::restore() {
     migration::RunState state = TRY(std::move(restored));
     if (options_.start_paused)
         state = migration::RunState::Paused;
-    TRY(MigrationPort{*machine_}.take_over(state));
+    TRY(guest_->port().take_over(state));
     log::info("restored; the guest is {}", to_string(state));
     if (state == migration::RunState::Running)
         broadcast("RESUME");
@@ -280,10 +280,9 @@ Status Instance::restore() {
 }
 
 Status Instance::save(const std::string& place, AfterSave after) {
-    if (machine_->held(Machine::Hold::NotStarted) || machine_->held(Machine::Hold::HandedOver) ||
-        outgoing_->active())
+    if (guest_->held(Guest::Hold::NotStarted) || guest_->held(Guest::Hold::HandedOver) || outgoing_->active())
         return invalid_input("the guest cannot be saved now: it is not here, or it is moving");
-    TRY(save_stream(*machine_, place, after, *ending_));
+    TRY(save_stream(*guest_, place, after, *ending_));
     log::info("saved to '{}'", place);
     return {};
 }
@@ -291,18 +290,18 @@ Status Instance::save(const std::string& place, AfterSave after) {
 // ---- any thread
 
 std::string_view Instance::status_name() const {
-    if (machine_->held(Machine::Hold::HandedOver))
+    if (guest_->held(Guest::Hold::HandedOver))
         return "postmigrate";
-    if (machine_->held(Machine::Hold::NotStarted)) {
+    if (guest_->held(Guest::Hold::NotStarted)) {
         if (!options_.restore.empty())
             return "restore-vm";
         return options_.incoming.empty() ? "prelaunch" : "inmigrate";
     }
-    if (machine_->held(Machine::Hold::Save))
+    if (guest_->held(Guest::Hold::Save))
         return "save-vm";
-    if (machine_->held(Machine::Hold::Migration))
+    if (guest_->held(Guest::Hold::Migration))
         return "finish-migrate";
-    return machine_->held(Machine::Hold::Operator) ? "paused" : "running";
+    return guest_->held(Guest::Hold::Operator) ? "paused" : "running";
 }
 
 Json Instance::migration_status() const {
@@ -310,7 +309,7 @@ Json Instance::migration_status() const {
     if (const Incoming* const incoming = waiting_;
         incoming != nullptr && out.status == migration::MigrationStatus::None)
         return incoming_view(incoming->snapshot());
-    return outgoing_view(out, !machine_->held(Machine::Hold::NotStarted));
+    return outgoing_view(out, !guest_->held(Guest::Hold::NotStarted));
 }
 
 // The events that QEMU has too, and ours.

@@ -16,7 +16,8 @@
 #include "vmm/control/timeline.h"
 #include "vmm/control/timeline_file.h"
 #include "vmm/loop/loop.h"
-#include "vmm/machine/machine.h"
+#include "vmm/machine/guest.h"
+#include "vmm/machine/guest_factory.h"
 #include "vmm/machine/stream_file.h"
 
 #include <atomic>
@@ -44,7 +45,7 @@ struct InstanceOptions {
 
 class Instance final : private MachineEvents {
   public:
-    static Result<std::unique_ptr<Instance>> create(InstanceOptions options);
+    static Result<std::unique_ptr<Instance>> create(InstanceOptions options, const GuestFactory& factory);
     ~Instance() override;
 
     // Until the guest, an operator or a migration ends it. The error, if any, was logged.
@@ -56,9 +57,9 @@ class Instance final : private MachineEvents {
     friend struct Commands;
 
     explicit Instance(InstanceOptions options) : options_(std::move(options)) {}
-    Status set_up();
+    Status set_up(const GuestFactory& factory);
 
-    // MachineEvents: on vCPU threads.
+    // MachineEvents: on the threads that run the guest.
     void guest_powered_off() override;
     void guest_reset() override;
     void guest_crashed(Error why) override;
@@ -92,7 +93,7 @@ class Instance final : private MachineEvents {
     std::optional<ExitStatus> ended_; // conductor only
     std::unique_ptr<Loop> loop_;
     std::thread loop_thread_;
-    std::unique_ptr<Machine> machine_;
+    std::unique_ptr<Guest> guest_;
     migration::CostMemory costs_;
     Timeline timeline_{[this](const Json& record) { migration_record(record); }};
     std::atomic<bool> timeline_events_{false}; // of the migration that runs

@@ -34,10 +34,9 @@ class Outgoing::Watcher final : public migration::Observer {
     Outgoing& of_;
 };
 
-Outgoing::Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks)
-    : machine_(machine), port_(machine), timeline_(timeline), costs_(costs),
-      ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)),
-      gate_(std::move(callbacks.pre_switchover)) {
+Outgoing::Outgoing(Guest& guest, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks)
+    : guest_(guest), timeline_(timeline), costs_(costs), ended_(std::move(callbacks.ended)),
+      doubt_(std::move(callbacks.in_doubt)), gate_(std::move(callbacks.pre_switchover)) {
     progress_.on_status([this](migration::MigrationStatus status) { timeline_.status_changed(status); });
 }
 
@@ -75,7 +74,7 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
 Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration::Cancel& cancel) {
     const migration::TimeLimit time_limit{live_, cancel};
     auto connected = connector.connect(&cancel);
-    const MachineConfig& machine = machine_.config();
+    const MachineConfig& machine = guest_.config();
     timeline_.begin(
         {Timeline::Side::Source, machine.name, connector.address.text(), machine.memory, machine.cpus});
     timeline_.parameters_changed(live_.get());
@@ -94,7 +93,7 @@ Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration
     options.doubt = &doubt_;
     options.connect = [&connector](const migration::Cancel* stop) { return connector.connect(stop); };
     options.gate = &gate_;
-    return migration::migrate(port_, *channel, options, progress_, &cancel);
+    return migration::migrate(guest_.port(), *channel, options, progress_, &cancel);
 }
 
 Status Outgoing::cancel() {
@@ -118,6 +117,17 @@ void Outgoing::join() {
 bool Outgoing::active() const {
     const std::lock_guard lock{mutex_};
     return cancel_ != nullptr;
+}
+
+bool Outgoing::over() {
+    using migration::MigrationStatus;
+    const MigrationStatus status = progress_.snapshot().status;
+    if (!active() || (status != MigrationStatus::Completed && status != MigrationStatus::Failed &&
+                      status != MigrationStatus::Cancelled))
+        return false;
+    if (thread_.joinable())
+        thread_.join();
+    return true;
 }
 
 migration::Parameters Outgoing::parameters() const {

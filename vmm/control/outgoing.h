@@ -14,7 +14,7 @@
 #include "migration/report.h"
 #include "migration/switchover_gate.h"
 #include "vmm/control/timeline.h"
-#include "vmm/machine/migration_port.h"
+#include "vmm/machine/guest.h"
 
 #include <functional>
 #include <memory>
@@ -38,7 +38,7 @@ class Outgoing {
         std::function<void()> pre_switchover;       // it waits for continue_migration()
     };
     // Timeline and costs are told of what happens, and must outlive it.
-    Outgoing(Machine& machine, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks);
+    Outgoing(Guest& guest, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks);
     ~Outgoing();
 
     // Refuses a second migration while one runs. `parameters` are those of this migration alone.
@@ -51,7 +51,11 @@ class Outgoing {
     migration::Doubt& doubt() { return doubt_; }
     void join();
 
+    // Until join().
     bool active() const;
+    // Conductor: one is active, and whoever asks is told already that it is over. When this returns, so was
+    // `ended`.
+    bool over();
     // Nothing was ever started when its status is None.
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }
 
@@ -67,8 +71,7 @@ class Outgoing {
 
     class Watcher;
 
-    Machine& machine_;
-    MigrationPort port_;
+    Guest& guest_;
     Timeline& timeline_;
     migration::CostMemory& costs_;
     std::function<void(const Outcome&)> ended_;

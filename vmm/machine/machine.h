@@ -6,9 +6,6 @@
 //     TRY(machine->boot());                              // or a migration fills it
 //     TRY(machine->release(Machine::Hold::NotStarted));  // it runs
 //
-// The guest runs while nobody holds it. Each reason to hold it is independent: an operator's pause survives a
-// migration, and a guest that was handed over never runs here again.
-//
 // Threads: hold(), release(), boot(), reset() and everything that is for a paused machine: any thread but the
 // loop's and the vCPUs' (pausing waits for vCPUs, which may wait for the loop). Devices belong to the loop.
 #pragma once
@@ -27,29 +24,18 @@
 #include "vmm/machine/board.h"
 #include "vmm/machine/boot/loader.h"
 #include "vmm/machine/config/machine_config.h"
+#include "vmm/machine/guest.h"
+#include "vmm/machine/migration_port.h"
 #include "vmm/machine/virtio_unit.h"
 #include "vmm/memory/guest_memory.h"
 
-#include <atomic>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 namespace godwit {
 
-// What the guest does to its machine. Called on vCPU threads: answers must be quick, and act on another
-// thread.
-class MachineEvents {
-  public:
-    virtual ~MachineEvents() = default;
-    virtual void guest_powered_off() = 0;
-    virtual void guest_reset() = 0;
-    // The guest cannot go on: triple fault, emulation failure.
-    virtual void guest_crashed(Error why) = 0;
-};
-
-class Machine final : private kvm::VcpuEvents, private Ged::Events {
+class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events {
   public:
     // Opens everything that the configuration names, and runs nothing. `loop` runs already, and both outlive
     // the machine.
@@ -57,48 +43,29 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
                                                    MachineEvents& events);
     ~Machine() override;
 
-    // Takes the disks' locks, loads the kernel and sets the boot vCPU. Precondition: never run, or reset.
-    Status boot();
-    // Back to the state after create(), guest RAM included. Precondition: held.
-    Status reset();
+    // Loads the kernel and sets the boot vCPU.
+    Status boot() override;
+    void press_power_button() override;
 
-    enum class Hold : unsigned {
-        NotStarted = 1, // set after create()
-        Operator = 2,
-        Migration = 4,
-        HandedOver = 8, // another process owns the guest
-        Restart = 16,
-        Save = 32, // while the guest is written to a file
-    };
-    // vCPUs, then devices, stop; nothing changes the guest's memory or disks afterwards. Idempotent.
-    Status hold(Hold reason);
-    Status release(Hold reason);
-    bool held(Hold reason) const { return (holds_.load() & static_cast<unsigned>(reason)) != 0; }
-    bool running() const { return holds_.load() == 0; }
-    // The guest powered itself off, reset itself or crashed, and nobody has dealt with it yet.
-    bool stopped_by_guest() const { return stopped_by_guest_.load(); }
+    const MachineConfig& config() const override { return config_; }
+    migration::MachinePort& port() override { return port_; }
+    const std::vector<StateSection*>& sections() const override { return sections_; }
+    GuestMemory& memory() override { return *memory_; }
+    cpu::CpuModel cpu() const override { return vcpus_->at(0).cpu_model(); }
+    // All that this machine's --cpu allows on this host.
+    const cpu::CpuModel& cpu_offer() const override { return cpu_offer_; }
+    // What follows from it changes too: where PCI's 64-bit window is.
+    Status adopt_cpu(const cpu::CpuModel& model) override;
+    Status lock_disks() override;
+    Status unlock_disks() override;
+    void arrived() override;
 
-    // Any thread.
-    void press_power_button();
+    // ---- for its port
 
-    // ---- for a migration, while held
-
-    // In the order of the stream.
-    const std::vector<StateSection*>& sections() const { return sections_; }
-    GuestMemory& memory() { return *memory_; }
     kvm::DirtyLog& dirty_log() { return *dirty_log_; }
     const std::vector<std::unique_ptr<VirtioUnit>>& units() const { return units_; }
-    const MachineConfig& config() const { return config_; }
     kvm::VcpuSet& vcpus() { return *vcpus_; }
-    // All that this machine's --cpu allows on this host.
-    const cpu::CpuModel& cpu_offer() const { return cpu_offer_; }
-    // Gives an empty machine the processor that a guest has elsewhere, and what follows from it: where PCI's
-    // 64-bit window is.
-    Status adopt_cpu(const cpu::CpuModel& model);
     Loop& loop() { return loop_; }
-    // Disk locks: the owner of the guest has them.
-    Status lock_disks();
-    Status unlock_disks();
     // While the guest runs: shortens the next unlock_disks().
     void write_back_disks();
 
@@ -110,6 +77,10 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     Status build_units();
     void list_sections();
 
+    // vCPUs, then devices; and the other way round.
+    Status stop() override;
+    Status start() override;
+    Status clear() override;
     Status stop_devices();
     Status start_devices();
     void reset_devices();
@@ -125,10 +96,7 @@ class Machine final : private kvm::VcpuEvents, private Ged::Events {
     MachineEvents& events_;
     std::future<Result<boot::PreparedKernel>> kernel_;
 
-    std::mutex life_;                                                      // serialises hold, release, reset
-    std::atomic<unsigned> holds_{static_cast<unsigned>(Hold::NotStarted)}; // written under life_
-    std::atomic<bool> stopped_by_guest_{false};
-
+    MigrationPort port_{*this};
     std::unique_ptr<GuestMemory> memory_;
     std::unique_ptr<kvm::Kvm> kvm_;
     std::unique_ptr<kvm::Vm> vm_;

@@ -68,16 +68,11 @@ Status Machine::boot() {
     return set_entry(vcpus_->at(0), loaded.entry);
 }
 
-Status Machine::reset() {
-    const std::lock_guard lock{life_};
-    for (StateSection* const section : sections_)
-        section->discard_load();
+Status Machine::clear() {
     loop_.call([&] { reset_devices(); });
     TRY(memory_->discard_all());
     TRY(vm_->irqs().reset());
-    TRY(vcpus_->reset());
-    stopped_by_guest_ = false;
-    return {};
+    return vcpus_->reset();
 }
 
 void Machine::reset_devices() {
@@ -90,25 +85,13 @@ void Machine::reset_devices() {
     ged_->reset();
 }
 
-Status Machine::hold(Hold reason) {
-    const std::lock_guard lock{life_};
-    const unsigned before = holds_.fetch_or(static_cast<unsigned>(reason));
-    if (before != 0)
-        return {};
+Status Machine::stop() {
     vcpus_->pause();
     return stop_devices();
 }
 
-Status Machine::release(Hold reason) {
-    const std::lock_guard lock{life_};
-    const unsigned before = holds_.load();
-    const unsigned after = before & ~static_cast<unsigned>(reason);
-    if (before == 0 || after != 0) {
-        holds_ = after;
-        return {};
-    }
+Status Machine::start() {
     TRY(start_devices());
-    holds_ = 0;
     vcpus_->resume();
     return {};
 }
@@ -166,10 +149,17 @@ void Machine::write_back_disks() {
         unit->prepare_to_relinquish();
 }
 
+void Machine::arrived() {
+    loop_.call([&] {
+        for (const auto& unit : units_)
+            unit->core().arrived();
+    });
+}
+
 // ---- on vCPU threads
 
 void Machine::on_stop(std::uint32_t, kvm::StopReason reason) {
-    stopped_by_guest_ = true;
+    set_stopped_by_guest();
     switch (reason) {
     case kvm::StopReason::SystemShutdown:
         return events_.guest_powered_off();
@@ -182,17 +172,17 @@ void Machine::on_stop(std::uint32_t, kvm::StopReason reason) {
 }
 
 void Machine::on_error(std::uint32_t, Error error) {
-    stopped_by_guest_ = true;
+    set_stopped_by_guest();
     events_.guest_crashed(std::move(error));
 }
 
 void Machine::power_off() {
-    stopped_by_guest_ = true;
+    set_stopped_by_guest();
     events_.guest_powered_off();
 }
 
 void Machine::reset_requested() {
-    stopped_by_guest_ = true;
+    set_stopped_by_guest();
     events_.guest_reset();
 }
 

@@ -2,10 +2,12 @@
 #include "vmm/machine/migration_port.h"
 
 #include "devices/virtio/feature_names.h"
-#include "vmm/base/log.h"
 #include "vmm/machine/describe.h"
+#include "vmm/machine/machine.h"
 
 namespace godwit {
+
+MigrationPort::MigrationPort(Machine& machine) : GuestPort(machine), machine_(machine) {}
 
 migration::MachineDescription MigrationPort::describe() {
     return describe_machine(machine_);
@@ -45,62 +47,8 @@ Status MigrationPort::stop_dirty_log() {
     return machine_.dirty_log().stop();
 }
 
-migration::RunState MigrationPort::run_state() {
-    return machine_.held(Machine::Hold::Operator) || machine_.held(Machine::Hold::NotStarted)
-               ? migration::RunState::Paused
-               : migration::RunState::Running;
-}
-
-Status MigrationPort::pause() {
-    TRY(machine_.hold(Machine::Hold::Migration));
-    // It would be lost: the other side would run a guest that has ended.
-    if (machine_.stopped_by_guest())
-        return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
-    return {};
-}
-
-Status MigrationPort::resume(migration::RunState) {
-    return machine_.release(Machine::Hold::Migration);
-}
-
-Status MigrationPort::release_resources() {
-    return machine_.unlock_disks();
-}
-
-Status MigrationPort::reclaim_resources() {
-    return machine_.lock_disks();
-}
-
-void MigrationPort::handed_over() {
-    if (const Status status = machine_.hold(Machine::Hold::HandedOver); !status.ok())
-        log::error("{}", status.error().text);
-}
-
-Status MigrationPort::prepare_for(const migration::MachineDescription& guest) {
-    return machine_.adopt_cpu(guest.cpu);
-}
-
-Status MigrationPort::discard_incoming() {
-    const Status unlocked = machine_.unlock_disks();
-    TRY(machine_.reset());
-    return unlocked;
-}
-
-Status MigrationPort::apply_incoming() {
-    for (StateSection* const section : machine_.sections())
-        TRY_IN(section->commit_load(), section->id().name);
-    return machine_.lock_disks();
-}
-
-Status MigrationPort::take_over(migration::RunState state) {
-    if (state == migration::RunState::Paused)
-        TRY(machine_.hold(Machine::Hold::Operator));
-    TRY(machine_.release(Machine::Hold::NotStarted));
-    machine_.loop().call([&] {
-        for (const auto& unit : machine_.units())
-            unit->core().arrived();
-    });
-    return {};
+Status MigrationPort::throttle(std::uint32_t percent) {
+    return machine_.vcpus().throttle(percent);
 }
 
 } // namespace godwit

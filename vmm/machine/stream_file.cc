@@ -11,7 +11,6 @@
 #include "migration/wire/stream_writer.h"
 #include "vmm/base/log.h"
 #include "vmm/cpu/model_file.h"
-#include "vmm/machine/migration_port.h"
 #include "vmm/machine/stream_place.h"
 
 #include <array>
@@ -37,34 +36,33 @@ Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
     return writer.end();
 }
 
-Status write_stream(Machine& machine, migration::wire::FdSink& file, migration::RunState state) {
+Status write_stream(Guest& guest, migration::wire::FdSink& file, migration::RunState state) {
     migration::wire::SummingSink sink{file};
     OrderTrace order;
     migration::wire::StreamWriter stream{sink, &order};
     TRY(stream.begin());
-    TRY(write_ram(machine.memory(), sink));
-    for (StateSection* const section : machine.sections())
+    TRY(write_ram(guest.memory(), sink));
+    for (StateSection* const section : guest.sections())
         TRY(stream.section(*section));
     migration::wire::GlobalStateSection global_state{state};
     TRY(stream.section(global_state));
-    stream.describe_cpu(cpu::to_json(machine.vcpus().at(0).cpu_model(), cpu::Layout::Line));
+    stream.describe_cpu(cpu::to_json(guest.cpu(), cpu::Layout::Line));
     TRY(stream.end(true, &sink));
     return file.flush();
 }
 
-Status save_held(Machine& machine, const std::string& place, AfterSave after,
-                 const migration::Cancel& cancel) {
-    const migration::RunState state = MigrationPort{machine}.run_state();
+Status save_held(Guest& guest, const std::string& place, AfterSave after, const migration::Cancel& cancel) {
+    const migration::RunState state = guest.port().run_state();
     StreamOutput output = TRY(StreamOutput::create(place));
-    TRY(machine.hold(Machine::Hold::Save));
+    TRY(guest.hold(Guest::Hold::Save));
     // It has ended: restored, it would hang.
-    if (machine.stopped_by_guest())
+    if (guest.stopped_by_guest())
         return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
     migration::wire::FdSink sink = TRY(output.sink(cancel, kReaderPatience));
-    TRY(write_stream(machine, sink, state));
+    TRY(write_stream(guest, sink, state));
     TRY(output.finish());
     // Before the connection is closed: its end is how a reader at the other end knows that they are free.
-    return after == AfterSave::Stay ? machine.unlock_disks() : Status{};
+    return after == AfterSave::Stay ? guest.unlock_disks() : Status{};
 }
 
 // Guest memory that reads zero so far: a zero page is written only over one that is not.
@@ -90,13 +88,13 @@ class FreshRam final : public migration::wire::RamTarget {
 
 // What the guest saw of its processor stays the same. That this host cannot give it explains what a section
 // may have been refused for, so it is said instead.
-Status adopt_saved_cpu(Machine& machine, const std::string& json, bool all_valid) {
+Status adopt_saved_cpu(Guest& guest, const std::string& json, bool all_valid) {
     const cpu::CpuModel model = TRY_IN(cpu::parse_model(json), "the processor in the description");
     migration::Differences found;
-    migration::compare_cpu(model, machine.cpu_offer(), found);
+    migration::compare_cpu(model, guest.cpu_offer(), found);
     if (!found.empty())
         return migration::as_error(found);
-    return all_valid ? machine.adopt_cpu(model) : Status{};
+    return all_valid ? guest.adopt_cpu(model) : Status{};
 }
 
 // Who saves to a FIFO or a socket closes it when it has let go of the disks.
@@ -111,7 +109,7 @@ Status read_end(migration::wire::FdSource& source) {
     return corrupt("the stream goes on for more than {} bytes behind its end", kMaxRest);
 }
 
-Result<migration::RunState> read_stream(Machine& machine, const std::string& place,
+Result<migration::RunState> read_stream(Guest& guest, const std::string& place,
                                         const migration::Cancel& cancel) {
     StreamInput stream = TRY(StreamInput::open(place, cancel));
     const auto after_refusal =
@@ -119,14 +117,14 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pla
     migration::wire::FdSource source{std::move(stream.fd), std::move(stream.wait)};
     migration::wire::Input input{source};
     const auto strangers = migration::wire::make_qemu_sections();
-    std::vector<StateSection*> sections = machine.sections();
+    std::vector<StateSection*> sections = guest.sections();
     for (const auto& section : strangers)
         sections.push_back(section.get());
-    FreshRam ram{machine.memory()};
+    FreshRam ram{guest.memory()};
     migration::wire::StreamReader reader{input, sections, &ram, nullptr, after_refusal};
     auto state = reader.load();
     if (!reader.cpu().empty())
-        TRY_IN(adopt_saved_cpu(machine, reader.cpu(), state.ok()), place);
+        TRY_IN(adopt_saved_cpu(guest, reader.cpu(), state.ok()), place);
     if (!state.ok()) {
         Error fault = std::move(state).error();
         if (fault.code == ErrorCode::Corrupt)
@@ -142,12 +140,11 @@ Result<migration::RunState> read_stream(Machine& machine, const std::string& pla
 
 } // namespace
 
-Status save_stream(Machine& machine, const std::string& place, AfterSave after,
-                   const migration::Cancel& cancel) {
-    Status saved = save_held(machine, place, after, cancel);
+Status save_stream(Guest& guest, const std::string& place, AfterSave after, const migration::Cancel& cancel) {
+    Status saved = save_held(guest, place, after, cancel);
     if (saved.ok() && after == AfterSave::Stay)
         return {};
-    const Status released = machine.release(Machine::Hold::Save);
+    const Status released = guest.release(Guest::Hold::Save);
     if (!saved.ok())
         return std::move(saved).error().in(fmt::format("saving to '{}'", place));
     if (!released.ok())
@@ -155,10 +152,10 @@ Status save_stream(Machine& machine, const std::string& place, AfterSave after,
     return {};
 }
 
-Result<migration::RunState> restore_stream(Machine& machine, const std::string& place,
+Result<migration::RunState> restore_stream(Guest& guest, const std::string& place,
                                            const migration::Cancel& cancel) {
-    const migration::RunState state = TRY(read_stream(machine, place, cancel));
-    TRY_IN(MigrationPort{machine}.apply_incoming(), place);
+    const migration::RunState state = TRY(read_stream(guest, place, cancel));
+    TRY_IN(guest.port().apply_incoming(), place);
     return state;
 }
 

@@ -27,6 +27,10 @@ class Pacer {
 
     constexpr void did(u64 units) { done_ += units; }
 
+    // begin(rate, since()) and did(done()) make another one that goes on where this one is.
+    constexpr u64 since() const { return since_; }
+    constexpr u64 done() const { return done_; }
+
     // When there is work again; batches of a millisecond.
     constexpr u64 next(u64 now) const { return rate_ == 0 ? now : now + 1'000'000; }
 

@@ -22,6 +22,9 @@ constexpr u64 align_down(u64 value, u64 alignment) {
 }
 } // namespace guest
 
+#if __STDC_HOSTED__ // what the programs write and check is also compiled for the host (guest-tests/plain)
+#include <cstring>
+#else
 extern "C" {
 void* memcpy(void* to, const void* from, std::size_t size);
 void* memset(void* to, int value, std::size_t size);
@@ -29,3 +32,4 @@ void* memmove(void* to, const void* from, std::size_t size);
 int memcmp(const void* a, const void* b, std::size_t size);
 std::size_t strlen(const char* text);
 }
+#endif

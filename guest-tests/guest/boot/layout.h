@@ -29,7 +29,12 @@
 #define GUEST_CR0 0x80010033 // PG WP NE ET MP PE
 #define GUEST_CR4 0x620      // PAE OSFXSR OSXMMEXCPT
 #define GUEST_EFER 0x901     // NXE LME SCE
-#define USER_RFLAGS 0x202    // IF
+
+// RFLAGS of CPL3, with interrupts on and off.  IOPL 3 opens the ports, and so does the I/O bitmap of the TSS:
+// software KVMs ignore IOPL, and TCG's CPUs refuse the bitmap of a busy TSS, which is how KVM_SET_SREGS loads
+// it.
+#define USER_RFLAGS 0x3202        // IF, IOPL 3
+#define USER_RFLAGS_SILENT 0x3002 // IOPL 3
 
 // struct CpuStart
 #define START_TSS_SELECTOR 0

@@ -2,8 +2,8 @@
 // GDT, IDT, TSSs and page tables, all of them data that the loader puts in place.
 #include "boot/layout.h"
 
-// One TSS per CPU.  All share the one I/O bitmap behind the table (all ports open to CPL3),
-// each reaching it by its own offset.
+// One TSS per CPU.  All share the one I/O bitmap behind the table (all ports open to CPL3, also where
+// USER_RFLAGS alone would not do), each reaching it by its own offset.
     .section .ktss, "aw", @progbits
     .globl tss_table, io_bitmap
 tss_table:

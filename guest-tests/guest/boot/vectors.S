@@ -8,13 +8,21 @@
 // unacknowledged instead would not do: there are software KVMs that end an interrupt at IRETQ.
     .macro count_and_return vector
     incl %gs:CPU_IRQ_COUNT + 4 * \vector
-    incl %gs:CPU_IRQ_TOTAL
-    addr32 movl $0, 0xfee000b0
-    iretq
+    jmp interrupt_end
     .endm
 
+// STI holds interrupts back until HLT has begun, but on a nested TCG host (VMRUN forgets the interrupt shadow) one can
+// come between the two, and its CPU would halt as if nothing had happened: HLT is then left out.
     .section .ktext, "ax", @progbits
     .code64
+interrupt_end:
+    incl %gs:CPU_IRQ_TOTAL
+    addr32 movl $0, 0xfee000b0
+    cmpq $gate_halt, (%rsp)
+    jne 1f
+    movq $gate_return, (%rsp)
+1:  iretq
+
     .irp line, 0, 1, 2, 3
 intx_\line:
     addr32 movl $(IOAPIC_REDIRECTION + 2 * (INTX_FIRST_PIN + \line)), IOAPIC
@@ -81,7 +89,7 @@ exception:
     mov %rax, exception_record + 24
     pushq $SELECTOR_USER_DATA
     pushq $exception_stack_top
-    pushq $2
+    pushq $USER_RFLAGS_SILENT
     pushq $SELECTOR_USER_CODE
     pushq $exception_entry
     iretq
@@ -91,6 +99,7 @@ gate_halt_unless:
     cmp %esi, (%rdi)
     jne gate_return
     sti
+gate_halt:
     hlt
 gate_return:
     iretq

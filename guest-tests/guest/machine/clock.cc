@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "machine/clock.h"
 
+#include "machine/cpu.h"
 #include "machine/io.h"
 #include "machine/lapic.h"
 
@@ -79,7 +80,18 @@ void Clock::init() {
 }
 
 u64 Clock::now() const {
-    return static_cast<u64>(u128{read_tsc() - start_} * multiplier_ >> 32);
+    u64 tsc = read_tsc();
+    u64 ticks = tsc > start_ ? tsc - start_ : 0; // start_ is the first CPU's
+    return static_cast<u64>(u128{ticks} * multiplier_ >> 32) + tsc_behind();
+}
+
+void Clock::advance_to(u64 moment) {
+    if (u64 reached = now(); reached < moment)
+        this_cpu().tsc_behind += moment - reached;
+}
+
+u64 Clock::tsc_behind() const {
+    return this_cpu().tsc_behind;
 }
 
 void Clock::wait(u64 nanoseconds) const {

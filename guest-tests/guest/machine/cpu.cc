@@ -44,6 +44,23 @@ bool start(Cpu& cpu) {
     return false;
 }
 
+// A timer that has fired is not set any more, however far ahead its deadline seems to lie.
+void take_timer(Cpu& cpu) {
+    if (cpu.irq_count[VECTOR_TIMER] == cpu.timer_fires)
+        return;
+    cpu.timer_fires = cpu.irq_count[VECTOR_TIMER];
+    clock.advance_to(cpu.timer_deadline);
+    cpu.timer_deadline = 0;
+}
+
+void set_timer(Cpu& cpu, u64 now, u64 deadline) {
+    u32 fires = cpu.irq_count[VECTOR_TIMER];
+    lapic::start_timer(static_cast<u32>(deadline - now));
+    cpu.timer_fires = cpu.irq_count[VECTOR_TIMER];
+    cpu.timer_deadline =
+        cpu.timer_fires == fires ? deadline : 0; // else it is unknown whether the old one fired
+}
+
 } // namespace
 
 void init_first_cpu() {
@@ -78,15 +95,14 @@ void wake(Cpu& cpu) {
 
 void sleep_until(u64 deadline, u32 seen) {
     constexpr u64 shortest = 20 * microsecond, longest = second;
+    Cpu& cpu = this_cpu();
+    take_timer(cpu);
     u64 now = clock.now();
     if (deadline <= now + shortest)
         return;
     deadline = std::min(deadline, now + longest);
-    Cpu& cpu = this_cpu();
-    if (cpu.timer_deadline <= now || cpu.timer_deadline > deadline) { // else it is set, and early enough
-        cpu.timer_deadline = deadline;
-        lapic::start_timer(static_cast<u32>(deadline - now));
-    }
+    if (cpu.timer_deadline <= now || cpu.timer_deadline > deadline) // else it is set, and early enough
+        set_timer(cpu, now, deadline);
     gate::halt_unless_changed(&cpu.irq_total, seen);
 }
 

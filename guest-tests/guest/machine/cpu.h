@@ -30,6 +30,8 @@ struct Cpu {
     std::atomic<CpuTask*> task;
     volatile u32 irq_count[256]; // by vector
     u64 timer_deadline;          // what the timer is set to; 0: not set
+    u32 timer_fires;             // irq_count of the timer when it was set
+    u64 tsc_behind;              // nanoseconds, see Clock::advance_to
 };
 static_assert(offsetof(Cpu, irq_total) == CPU_IRQ_TOTAL);
 static_assert(offsetof(Cpu, irq_count) == CPU_IRQ_COUNT);

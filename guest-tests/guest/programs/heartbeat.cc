@@ -43,7 +43,8 @@ void Heartbeat::print_status() const {
     Report("heartbeat")
         .add("beats", beats_)
         .add("late", late_)
-        .add("longest_gap_us", longest_gap_ / microsecond);
+        .add("longest_gap_us", longest_gap_ / microsecond)
+        .add("tsc_behind_us", clock.tsc_behind() / microsecond);
 }
 
 } // namespace guest

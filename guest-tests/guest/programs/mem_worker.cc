@@ -10,6 +10,10 @@ namespace {
 
 constexpr u64 static_generation = ~u64{0};
 
+void store_page(u64* page, u64 generation, Fill fill) {
+    write_page(page, reinterpret_cast<u64>(page), generation, fill);
+}
+
 void count(std::atomic<u64>& counter) {
     counter.store(counter.load(std::memory_order_relaxed) + 1);
 }
@@ -49,13 +53,13 @@ u64 MemWorker::step(u64 now) {
 
 bool MemWorker::check(const u64* page, u64 generation, Fill fill) {
     count(verified_);
-    return check_page(page, generation, fill, error_);
+    return check_page(page, reinterpret_cast<u64>(page), generation, fill, error_);
 }
 
 u64 MemWorker::fill_static(u64 now) {
     u64 end = std::min(check_cursor_ + batch, static_pages_.size());
     for (; check_cursor_ < end; ++check_cursor_)
-        write_page(static_pages_.page(check_cursor_), static_generation, Fill::Random);
+        store_page(static_pages_.page(check_cursor_), static_generation, Fill::Random);
     if (check_cursor_ < static_pages_.size())
         return now;
     check_cursor_ = 0;
@@ -79,7 +83,7 @@ u64 MemWorker::write(u64 now) {
         if (generation > 1 &&
             !check(page, generation - 1, fill_)) // in the first round they hold nothing of ours
             return enter(Phase::Failed, now);
-        write_page(page, generation, fill_);
+        store_page(page, generation, fill_);
         count(written_);
         pacer_.did(page_size);
         if (++cursor_ == pages_.size()) {

@@ -18,8 +18,8 @@ u64 body_word(u64 seed, u64 index, Fill fill) {
 
 } // namespace
 
-void write_page(u64* page, u64 generation, Fill fill) {
-    u64 address = reinterpret_cast<u64>(page), s = seed(address, generation), sum = address ^ generation;
+void write_page(u64* page, u64 address, u64 generation, Fill fill) {
+    u64 s = seed(address, generation), sum = address ^ generation;
     page[0] = address;
     page[1] = generation;
     for (u64 i = first_body_word; i < words; ++i) {
@@ -29,8 +29,8 @@ void write_page(u64* page, u64 generation, Fill fill) {
     page[2] = sum;
 }
 
-bool check_page(const u64* page, u64 generation, Fill fill, PageError& error) {
-    u64 address = reinterpret_cast<u64>(page), s = seed(address, generation), sum = address ^ generation;
+bool check_page(const u64* page, u64 address, u64 generation, Fill fill, PageError& error) {
+    u64 s = seed(address, generation), sum = address ^ generation;
     u64 difference = (page[0] ^ address) | (page[1] ^ generation);
     for (u64 i = first_body_word; i < words; ++i) {
         u64 expected = body_word(s, i, fill);

@@ -16,7 +16,8 @@ struct PageError {
     u64 word = 0, expected_value = 0, found_value = 0; // the first word that differs
 };
 
-void write_page(u64* page, u64 generation, Fill fill);
-bool check_page(const u64* page, u64 generation, Fill fill, PageError& error);
+// `address` is where the guest sees the page.
+void write_page(u64* page, u64 address, u64 generation, Fill fill);
+bool check_page(const u64* page, u64 address, u64 generation, Fill fill, PageError& error);
 
 } // namespace guest

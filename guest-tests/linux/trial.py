@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One kernel under one VMM, on this host: what of a machine's life works. tools/linux_table makes a row of it."""
+"""One kernel under one VMM, on this host: what of a machine's life works. guest-tests/linux/table makes a row of it."""
 import json
 import os
 import pathlib
@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 
-TREE = pathlib.Path(__file__).resolve().parent.parent
+TREE = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TREE / "guest-tests/scenarios"))
 import linux_guest  # noqa: E402
@@ -175,7 +175,7 @@ def attempt(action):
         action()
         return True
     except (vm.Failed, AssertionError, OSError) as fault:
-        print(f"linux_trial: {fault}", file=sys.stderr)
+        print(f"trial: {fault}", file=sys.stderr)
         return False
 
 

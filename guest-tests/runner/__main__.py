@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the scenarios of guest-tests/scenarios, each where it can be run. tools/test calls this.
+
+    python3 guest-tests/runner [--build FOLDER] [-k WORDS] [--scope quick|ordinary|all] [--list]
+
+Scenarios that need a KVM run here when there is /dev/kvm, and on emulated hosts (tools/lab) otherwise; all others run here.
+Exit status: 0 nothing failed, 1 something did, 3 the hosts cannot be had.
+"""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import re
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+import document  # noqa: E402
+import junit  # noqa: E402
+import places  # noqa: E402
+import schedule  # noqa: E402
+from fleet import Unavailable  # noqa: E402
+
+TREE = places.TREE
+HOST_MEMORY = 3072  # MiB
+WORKERS_ON_HOST = 3  # scenarios wait most of the time; what an emulated processor can do bounds it
+PROGRESS_EVERY = 30.0
+
+
+class Progress:
+    """A line for what failed, at once, and one now and then for how far it is."""
+
+    def __init__(self, total):
+        self._total, self._lock = total, threading.Lock()
+        self._counts = collections.Counter()
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, outcome):
+        with self._lock:
+            self._counts[outcome.outcome] += 1
+            if outcome.outcome == "failed":
+                print(f"FAILED {outcome.name} ({outcome.place})\n{outcome.text}\n", flush=True)
+            now = time.monotonic()
+            if now - self._said > PROGRESS_EVERY:
+                self._said = now
+                print(f"   {sum(self._counts.values())} of {self._total} after {now - self._began:.0f} s, "
+                      f"{self._counts['failed']} failed", flush=True)
+
+
+def matches(item, words):
+    return all(word in item["id"] for word in words.split())
+
+
+def chosen(items, options):
+    """What belongs to the scope: quick leaves out what is slow, ordinary what is thorough, all nothing."""
+    left_out = {"quick": ("thorough", "fleet"), "ordinary": ("thorough",), "all": ()}[options.scope]
+    return [item for item in items if matches(item, options.k) and not any(item[mark] for mark in left_out)]
+
+
+def where(item, kvm):
+    return "host" if item["kvm"] and not kvm else "fleet" if item["fleet"] else "here"
+
+
+def collect(build):
+    place = places.Here(build)
+    worker = schedule.Worker(place)
+    worker.close()
+    return worker.items
+
+
+def run(items, build, kvm):
+    """The outcomes, and (test, why) of what was repeated since its host had failed."""
+    runs, threads, hosts = [], [], []
+    progress = Progress(len(items))
+
+    def crew(members, workers):
+        one = schedule.Run(progress)
+        one.add(schedule.batches(members))
+        runs.append(one)
+        threads.extend(threading.Thread(target=schedule.serve, args=(place, one)) for place in workers)
+
+    on_hosts, fleets, here = ([item for item in items if where(item, kvm) == place] for place in ("host", "fleet", "here"))
+    try:
+        if on_hosts:
+            hosts = [places.OnHost(f"host{n}", build, HOST_MEMORY) for n in range(1, min(2, os.cpu_count() or 1) + 1)]
+            crew(on_hosts, hosts * WORKERS_ON_HOST)
+        if here:
+            crew(here, [places.Here(build)] * (3 if kvm else 2))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for host in hosts:
+            host.close()
+    if fleets:  # two hosts of their own, with the whole machine for them
+        one = schedule.Run(progress)
+        one.add(schedule.batches(fleets))
+        runs.append(one)
+        schedule.serve(places.Here(build), one)
+    outcomes = [outcome for one in runs for outcome in one.outcomes]
+    ran = {outcome.name for outcome in outcomes}
+    outcomes += [schedule.Outcome(item["id"], "failed", 0, "no worker could be had for it", "-") for item in items if item["id"] not in ran]
+    return outcomes, [again for one in runs for again in one.repeated], [why for host in hosts for why in host.failures]
+
+
+def main():
+    options = argparse.ArgumentParser(prog="guest-tests/runner", description=__doc__.splitlines()[0])
+    options.add_argument("--build", type=pathlib.Path, default=TREE / "build")
+    options.add_argument("-k", metavar="WORDS", default="", help="only those in whose name all these words are")
+    options.add_argument("--scope", choices=("quick", "ordinary", "all"), default="ordinary")
+    options.add_argument("--junit", metavar="FILE", type=pathlib.Path)
+    options.add_argument("--document", action="store_true", help="write what came of it into docs/hosts.md")
+    options.add_argument("--emulated", action="store_true", help="on emulated hosts although there is /dev/kvm")
+    options.add_argument("--only", choices=("here", "host", "fleet"), help="only those that run there")
+    options.add_argument("--list", action="store_true", help="only say what would be run, and where")
+    options = options.parse_args()
+    kvm = os.access("/dev/kvm", os.R_OK | os.W_OK) and not options.emulated
+    began = time.monotonic()
+    items = [item for item in chosen(collect(options.build.resolve()), options) if options.only in (None, where(item, kvm))]
+    if options.list:
+        for item in items:
+            print(item["id"], where(item, kvm))
+        return 0
+    try:
+        outcomes, repeated, failures = run(items, options.build.resolve(), kvm)
+    except Unavailable as why:
+        print(f"scenarios: {why}", file=sys.stderr)
+        return 3
+    for test, why in repeated:
+        print(f"repeated, since its host failed: {test}\n{why}")
+    skipped = collections.Counter(re.sub(r"^Skipped: ", "", o.text) for o in outcomes if o.outcome == "skipped")
+    for reason, count in skipped.items():
+        print(f"skipped: {count} x {reason}")
+    if options.junit:
+        junit.write(options.junit, outcomes)
+    if options.document:
+        document.write(TREE / "docs/hosts.md", outcomes, items, failures)
+    count = collections.Counter(o.outcome for o in outcomes)
+    by_place = collections.Counter(o.place for o in outcomes)
+    print(f"scenarios: {', '.join(f'{n} on {place}' for place, n in sorted(by_place.items()))}; {len(failures)} failures of hosts, "
+          f"{len(repeated)} tests repeated; {time.monotonic() - began:.0f} s")
+    print(json.dumps({outcome: count[outcome] for outcome in ("passed", "failed", "skipped")}))
+    return 1 if count["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

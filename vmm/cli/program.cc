@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Subcommands are in commands.h.
+#include "vmm/cli/program.h"
+
+#include "vmm/base/log.h"
+#include "vmm/cli/commands.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
+
+namespace godwit::cli {
+
+namespace {
+
+constexpr std::string_view kDescription =
+    "A virtual machine monitor for KVM that moves running guests between hosts.";
+constexpr std::string_view kExamples = R"(
+Examples:
+  Boot a guest with a disk and a network:
+    godwit run --kernel vmlinuz --cmdline "console=ttyS0 root=/dev/vda" --memory 1G --cpus 2 \
+        --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
+  Wait for it on another host, with the same shape of machine:
+    godwit receive tcp:[::]:7070 --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
+  Move it there:
+    godwit migrate --control /run/vm0.sock tcp:host2:7070
+  Ask first whether it could move there:
+    godwit check --control /run/vm0.sock tcp:host2:7070
+  Save it to a file, end the process, and go on later:
+    godwit save --control /run/vm0.sock --quit vm0.state
+    godwit restore vm0.state --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
+
+Exit status: 0 done or the guest powered off; 1 failure; 2 wrong usage or input; 3 a host resource is missing;
+4 the guest crashed; 5 migration failed, the guest goes on; 6 machines do not fit; 7 in doubt; 8 cancelled.)";
+
+} // namespace
+
+ExitStatus report(const Error& error) {
+    fmt::print(stderr, "godwit: {}\n", error.text);
+    return exit_status(error.code);
+}
+
+int main(int argc, char** argv, const GuestFactory& factory) {
+    std::signal(SIGPIPE, SIG_IGN);
+
+    CLI::App program{std::string{kDescription}, "godwit"};
+    program.footer(std::string{kExamples});
+    program.require_subcommand(1);
+    program.set_version_flag("--version", "godwit " GODWIT_VERSION);
+    bool verbose = false;
+    program.add_flag("-v,--verbose", verbose, "log what happens in detail, on standard error");
+
+    const std::array commands{add_run(program, factory),
+                              add_receive(program, factory),
+                              add_migrate(program),
+                              add_save(program),
+                              add_restore(program, factory),
+                              add_status(program),
+                              add_resolve(program),
+                              add_pause(program),
+                              add_resume(program),
+                              add_powerdown(program),
+                              add_quit(program),
+                              add_tune(program),
+                              add_inspect(program),
+                              add_check(program),
+                              add_timeline(program),
+                              add_migrate_continue(program),
+                              add_cpu(program)};
+    // CLI11 would only say that a subcommand is missing.
+    if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
+            return c.app->check_name(argv[1]);
+        })) {
+        fmt::print(stderr, "godwit: unknown subcommand '{}'; `godwit --help` lists them\n", argv[1]);
+        return static_cast<int>(ExitStatus::Usage);
+    }
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::ParseError& fault) { // CLI11's interface; nothing of ours throws
+        const int status = program.exit(fault);
+        return status == 0 ? 0 : static_cast<int>(ExitStatus::Usage);
+    }
+    log::set_level(verbose ? log::Level::Debug : log::Level::Info);
+    for (const Command& command : commands) {
+        if (command.app->parsed())
+            return static_cast<int>(command.action());
+    }
+    return static_cast<int>(ExitStatus::Usage);
+}
+
+} // namespace godwit::cli

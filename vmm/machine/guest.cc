@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/guest.h"
+
+namespace godwit {
+
+Status Guest::reset() {
+    const std::lock_guard lock{life_};
+    for (StateSection* const section : sections())
+        section->discard_load();
+    TRY(clear());
+    stopped_by_guest_ = false;
+    return {};
+}
+
+Status Guest::hold(Hold reason) {
+    const std::lock_guard lock{life_};
+    const unsigned before = holds_.fetch_or(static_cast<unsigned>(reason));
+    if (before != 0)
+        return {};
+    return stop();
+}
+
+Status Guest::release(Hold reason) {
+    const std::lock_guard lock{life_};
+    const unsigned before = holds_.load();
+    const unsigned after = before & ~static_cast<unsigned>(reason);
+    if (before == 0 || after != 0) {
+        holds_ = after;
+        return {};
+    }
+    TRY(start());
+    holds_ = 0;
+    return {};
+}
+
+} // namespace godwit

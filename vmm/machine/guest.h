@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A guest with what runs it, as one godwit process treats it: booted, held and let go, moved, saved, ended.
+// `Machine` runs it on vCPUs; whatever else implements this is controlled, moved and saved in the same way.
+//
+//     auto guest = TRY(factory(config, loop, events));
+//     TRY(guest->boot());                            // or a migration fills it
+//     TRY(guest->release(Guest::Hold::NotStarted));  // it runs
+//
+// The guest runs while nobody holds it. Each reason to hold it is independent: an operator's pause survives a
+// migration, and a guest that was handed over never runs here again.
+//
+// Threads: hold(), release(), boot(), reset() and everything that is for a held guest: any thread but the
+// loop's and those that run the guest (holding waits for these, and they may wait for the loop).
+#pragma once
+
+#include "migration/machine_port.h"
+#include "migration/state/section.h"
+#include "vmm/base/result.h"
+#include "vmm/cpu/cpuid.h"
+#include "vmm/loop/loop.h"
+#include "vmm/machine/config/machine_config.h"
+#include "vmm/memory/guest_memory.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace godwit {
+
+// What the guest does to its machine. Called on the threads that run it: answers must be quick, and act on
+// another thread.
+class MachineEvents {
+  public:
+    virtual ~MachineEvents() = default;
+    virtual void guest_powered_off() = 0;
+    virtual void guest_reset() = 0;
+    // The guest cannot go on: triple fault, emulation failure.
+    virtual void guest_crashed(Error why) = 0;
+};
+
+class Guest {
+  public:
+    virtual ~Guest() = default;
+
+    virtual const MachineConfig& config() const = 0;
+
+    // Takes the disks' locks and prepares the guest's start. Precondition: never run, or reset.
+    virtual Status boot() = 0;
+    // Back to the state after creation, guest RAM included. Precondition: held.
+    Status reset();
+
+    enum class Hold : unsigned {
+        NotStarted = 1, // set after creation
+        Operator = 2,
+        Migration = 4,
+        HandedOver = 8, // another process owns the guest
+        Restart = 16,
+        Save = 32, // while the guest is written to a file
+    };
+    // The guest stands still: nothing changes its memory or disks afterwards. Idempotent.
+    Status hold(Hold reason);
+    Status release(Hold reason);
+    bool held(Hold reason) const { return (holds_.load() & static_cast<unsigned>(reason)) != 0; }
+    bool running() const { return holds_.load() == 0; }
+    // The guest powered itself off, reset itself or crashed, and nobody has dealt with it yet.
+    bool stopped_by_guest() const { return stopped_by_guest_.load(); }
+
+    // Any thread.
+    virtual void press_power_button() = 0;
+
+    // ---- for a migration
+
+    // As the migration sees it; lives as long as the guest.
+    virtual migration::MachinePort& port() = 0;
+    virtual GuestMemory& memory() = 0;
+    // In the order of the stream.
+    virtual const std::vector<StateSection*>& sections() const = 0;
+    // The processor that the guest was given, and all that this host can give.
+    virtual cpu::CpuModel cpu() const = 0;
+    virtual const cpu::CpuModel& cpu_offer() const = 0;
+    // Gives an empty machine the processor that a guest has elsewhere.
+    virtual Status adopt_cpu(const cpu::CpuModel& model) = 0;
+    // Disk locks: the owner of the guest has them. Held.
+    virtual Status lock_disks() = 0;
+    virtual Status unlock_disks() = 0;
+    // The guest came from elsewhere and runs here now: says so to whom it concerns.
+    virtual void arrived() = 0;
+
+  protected:
+    // On the threads that run the guest, before MachineEvents hears of it.
+    void set_stopped_by_guest() { stopped_by_guest_ = true; }
+
+  private:
+    // Both under life_, so one at a time.
+    virtual Status stop() = 0;
+    virtual Status start() = 0;
+    // The machine's part of reset(): no section has scratch state any more.
+    virtual Status clear() = 0;
+
+    std::mutex life_;                                                      // serialises hold, release, reset
+    std::atomic<unsigned> holds_{static_cast<unsigned>(Hold::NotStarted)}; // written under life_
+    std::atomic<bool> stopped_by_guest_{false};
+};
+
+} // namespace godwit

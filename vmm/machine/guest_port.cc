@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/guest_port.h"
+
+#include "vmm/base/log.h"
+
+namespace godwit {
+
+migration::RunState GuestPort::run_state() {
+    return guest_.held(Guest::Hold::Operator) || guest_.held(Guest::Hold::NotStarted)
+               ? migration::RunState::Paused
+               : migration::RunState::Running;
+}
+
+Status GuestPort::pause() {
+    TRY(guest_.hold(Guest::Hold::Migration));
+    // It would be lost: the other side would run a guest that has ended.
+    if (guest_.stopped_by_guest())
+        return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
+    return {};
+}
+
+Status GuestPort::resume(migration::RunState) {
+    return guest_.release(Guest::Hold::Migration);
+}
+
+Status GuestPort::release_resources() {
+    return guest_.unlock_disks();
+}
+
+Status GuestPort::reclaim_resources() {
+    return guest_.lock_disks();
+}
+
+void GuestPort::handed_over() {
+    if (const Status status = guest_.hold(Guest::Hold::HandedOver); !status.ok())
+        log::error("{}", status.error().text);
+}
+
+Status GuestPort::prepare_for(const migration::MachineDescription& description) {
+    return guest_.adopt_cpu(description.cpu);
+}
+
+Status GuestPort::discard_incoming() {
+    const Status unlocked = guest_.unlock_disks();
+    TRY(guest_.reset());
+    return unlocked;
+}
+
+Status GuestPort::apply_incoming() {
+    for (StateSection* const section : guest_.sections())
+        TRY_IN(section->commit_load(), section->id().name);
+    return guest_.lock_disks();
+}
+
+Status GuestPort::take_over(migration::RunState state) {
+    if (state == migration::RunState::Paused)
+        TRY(guest_.hold(Guest::Hold::Operator));
+    TRY(guest_.release(Guest::Hold::NotStarted));
+    guest_.arrived();
+    return {};
+}
+
+} // namespace godwit

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is the same for every guest when a migration asks (migration/machine_port.h): holds, disk locks,
+// sections. Descriptions, the dirty log and the throttle are the machine's. Threads: one migration thread at
+// a time.
+#pragma once
+
+#include "migration/machine_port.h"
+#include "vmm/machine/guest.h"
+
+namespace godwit {
+
+class GuestPort : public migration::MachinePort {
+  public:
+    explicit GuestPort(Guest& guest) : guest_(guest) {}
+
+    GuestMemory& memory() final { return guest_.memory(); }
+    std::vector<StateSection*> sections() final { return guest_.sections(); }
+
+    migration::RunState run_state() final;
+    Status pause() final;
+    Status resume(migration::RunState state) final;
+    Status release_resources() final;
+    Status reclaim_resources() final;
+    void handed_over() final;
+
+    Status prepare_for(const migration::MachineDescription& description) final;
+    Status discard_incoming() final;
+    Status apply_incoming() final;
+    Status take_over(migration::RunState state) final;
+
+  private:
+    Guest& guest_;
+};
+
+} // namespace godwit
