@@ -70,9 +70,8 @@ Status StateReader::too_long(std::string_view name, std::size_t length, std::siz
 
 Status StateReader::known_version(const SubsectionHeader& header, std::uint32_t newest) const {
     if (header.version > newest)
-        return within(error(ErrorCode::Incompatible,
-                            "subsection '{}' has version {}, up to {} is known here", header.name,
-                            header.version, newest));
+        return within(error(ErrorCode::Incompatible, "subsection '{}' has version {}, up to {} is known here",
+                            header.name, header.version, newest));
     return {};
 }
 
