@@ -4,7 +4,7 @@
 #include "vmm/base/address.h"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace godwit::migration {
 

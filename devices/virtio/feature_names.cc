@@ -4,7 +4,7 @@
 #include "devices/virtio/spec.h"
 
 #include <bit>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <span>
 #include <string_view>
 

@@ -9,7 +9,7 @@
 #include "guest-tests/plain/state.h"
 #include "vmm/memory/guest_memory.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <string>
 #include <string_view>

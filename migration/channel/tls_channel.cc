@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/channel/tls_channel.h"
 
+#include "vmm/base/text.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -118,8 +120,7 @@ Status TlsChannel::check_peer_identity(const std::string& host) {
     for (const std::string& name : names)
         if (::gnutls_x509_crt_check_hostname(certificate, name.c_str()) != 0)
             return {};
-    return error(ErrorCode::Protocol, "the certificate of {} is not for '{}'", peer(),
-                 fmt::join(names, "', '"));
+    return error(ErrorCode::Protocol, "the certificate of {} is not for '{}'", peer(), join(names, "', '"));
 }
 
 TlsChannel::~TlsChannel() {

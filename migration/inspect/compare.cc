@@ -5,7 +5,7 @@
 #include "migration/inspect/values.h"
 #include "migration/wire/stream_writer.h" // for section_label
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>

@@ -2,8 +2,9 @@
 #include "migration/inspect/compare.h"
 #include "migration/inspect/json.h"
 #include "migration/inspect/values.h"
+#include "vmm/base/json.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 
@@ -84,7 +85,7 @@ std::string comparison_json(const Comparison& comparison, const std::string& fir
                                {"differing", one.differing},
                                {"ranges", std::move(ranges)}});
     }
-    return json.dump(1, ' ', true, Json::error_handler_t::replace) + "\n";
+    return json_text(json, {.indent = 1, .ascii = true}) + "\n";
 }
 
 } // namespace godwit::migration::inspect

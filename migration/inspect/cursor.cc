@@ -3,7 +3,7 @@
 
 #include "migration/state/writer.h" // kSubsectionMark
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace godwit::migration::inspect {
 

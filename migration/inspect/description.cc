@@ -4,6 +4,7 @@
 #include "migration/printable.h"
 #include "migration/wire/format.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/json.h"
 
 #include <nlohmann/json.hpp>
 
@@ -139,7 +140,7 @@ void parse_values(const Parsed& json, const std::string& path, std::vector<Note>
         for (std::size_t i = 0; i < json.size(); ++i)
             parse_values(json[i], inside(element_name(json[i], i)), notes);
     } else if (notes.size() < kMaxNotes) {
-        const std::string value = json.is_string() ? json.get<std::string>() : json.dump();
+        const std::string value = json.is_string() ? json.get<std::string>() : json_text(json);
         notes.push_back({printable(path.substr(0, kMaxName)), printable(value.substr(0, kMaxName))});
     }
 }
@@ -162,7 +163,7 @@ Result<Description> parse_description(std::string_view json) {
     if (json.size() > wire::kMaxDescriptionBytes)
         return corrupt("{} bytes, at most {} can be", json.size(), wire::kMaxDescriptionBytes);
     TRY(check_bounds(json));
-    const Parsed root = Parsed::parse(json, nullptr, false);
+    const Parsed root = parse_json(json);
     if (root.is_discarded() || !root.is_object())
         return corrupt("it is not JSON");
     const Parsed* const devices = list_of(root, "devices");

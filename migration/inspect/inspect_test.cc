@@ -12,6 +12,7 @@
 #include "migration/wire/ram_writer.h"
 #include "migration/wire/stream_writer.h"
 #include "migration/wire/test_sections.h"
+#include "vmm/base/json.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -125,7 +126,7 @@ TEST_CASE("sections, fields and RAM of a stream are found", "[inspect]") {
 
     const std::string text = render_text(view, {.file = "f"});
     REQUIRE(text.find("queues[2].ring") != std::string::npos);
-    const auto json = nlohmann::json::parse(render_json(view, {.file = "f"}));
+    const auto json = parse_json(render_json(view, {.file = "f"}));
     REQUIRE(json.at("sections")[1].at("fields")[1].at("fields")[1].at("value") == 0x1000);
     REQUIRE(json.at("sections")[1].at("subsections")[0].at("name") == "device/extra");
     REQUIRE(json.at("ram").at("blocks")[0].at("data_pages") == 2);
@@ -162,7 +163,7 @@ TEST_CASE("two streams are compared field by field and page by page", "[inspect]
     REQUIRE(found.ram[0].ranges.size() == 2);
     REQUIRE(found.ram[0].ranges[1].first == 2);
     REQUIRE(comparison_text(found, "a", "b").find("2 of 3 pages differ") != std::string::npos);
-    REQUIRE(nlohmann::json::parse(comparison_json(found, "a", "b")).at("differences").size() == 3);
+    REQUIRE(parse_json(comparison_json(found, "a", "b")).at("differences").size() == 3);
 }
 
 TEST_CASE("check sums are compared", "[inspect]") {

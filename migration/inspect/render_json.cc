@@ -2,8 +2,10 @@
 #include "migration/inspect/json.h"
 #include "migration/inspect/render.h"
 #include "migration/wire/stream_writer.h" // for section_label
+#include "vmm/base/json.h"
+#include "vmm/base/text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iterator>
 
@@ -97,7 +99,7 @@ Json value_json(const View& view, const Field& field) {
         bytes = bytes.first(bytes.size() - 1);
     std::string text;
     for (const std::byte byte : bytes)
-        fmt::format_to(std::back_inserter(text), "{:02x}", std::to_integer<unsigned>(byte));
+        append(text, "{:02x}", std::to_integer<unsigned>(byte));
     return text;
 }
 
@@ -129,7 +131,7 @@ std::string render_json(const View& view, const Listing& listing) {
     json["problems"] = Json::array();
     for (const Problem& problem : view.problems)
         json["problems"].push_back({{"offset", problem.offset}, {"text", problem.text}});
-    return json.dump(1, ' ', true, Json::error_handler_t::replace) + "\n";
+    return json_text(json, {.indent = 1, .ascii = true}) + "\n";
 }
 
 } // namespace godwit::migration::inspect

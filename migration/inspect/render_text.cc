@@ -2,8 +2,9 @@
 #include "migration/inspect/render.h"
 #include "migration/inspect/values.h"
 #include "migration/wire/stream_writer.h" // for section_label
+#include "vmm/base/text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <iterator>
@@ -38,7 +39,7 @@ class Text {
   private:
     template <class... Args>
     void line(fmt::format_string<Args...> format, Args&&... args) {
-        fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+        append(out_, format, std::forward<Args>(args)...);
         // No blanks at the end of a line.
         while (!out_.empty() && out_.back() == ' ')
             out_.pop_back();

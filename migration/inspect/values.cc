@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/inspect/values.h"
 
-#include <fmt/format.h>
+#include "vmm/base/text.h"
+
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <iterator>
@@ -163,8 +165,8 @@ class Leaves {
 std::string hex_text(std::span<const std::byte> bytes, std::string_view separator) {
     std::string text;
     for (const std::byte byte : bytes)
-        fmt::format_to(std::back_inserter(text), "{}{:02x}", text.empty() ? std::string_view{} : separator,
-                       std::to_integer<unsigned>(byte));
+        append(text, "{}{:02x}", text.empty() ? std::string_view{} : separator,
+               std::to_integer<unsigned>(byte));
     return text;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/inspect/virtio_layout.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <utility>
 

@@ -4,7 +4,7 @@
 #include "migration/inspect/virtio_layout.h"
 #include "migration/printable.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace godwit::migration::inspect {
 

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <bit>
 
-#include <fmt/ranges.h>
-
 namespace godwit::migration {
 
 namespace {
@@ -14,7 +12,8 @@ constexpr std::uint64_t kBlkReadOnlyFeature = std::uint64_t{1} << 5; // VIRTIO_B
 constexpr std::uint64_t kNetMtuFeature = std::uint64_t{1} << 3;      // VIRTIO_NET_F_MTU, told as net.mtu
 
 std::string mac_text(const std::array<std::uint8_t, 6>& mac) {
-    return fmt::format("{:02x}", fmt::join(mac, ":"));
+    return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3], mac[4],
+                       mac[5]);
 }
 std::string mtu_text(const std::optional<std::uint16_t>& mtu) {
     return mtu ? value_text(*mtu) : "unset";

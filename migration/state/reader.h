@@ -14,8 +14,7 @@ namespace godwit {
 class StateReader {
   public:
     // Reads on from where `in` stands. `record_name` is for error texts; `trace` may be null.
-    StateReader(ByteReader& in, std::string_view record_name, OrderTrace* trace = nullptr)
-        : in_(in), path_(record_name), trace_(trace) {}
+    StateReader(ByteReader& in, std::string_view record_name, OrderTrace* trace = nullptr);
 
     void step(std::string_view name) {
         if (trace_ != nullptr)
@@ -41,22 +40,18 @@ class StateReader {
         return fields(state);
     }
 
+    Status value(std::string_view name, bool& number);
     template <std::integral T>
     Status value(std::string_view name, T& number) {
-        const Trail trail{*this, name};
-        return get(number);
+        std::uint64_t wide = 0;
+        Status status = unsigned_value(name, sizeof(T), wide);
+        if (status.ok())
+            number = static_cast<T>(wide);
+        return status;
     }
 
     // Precondition: `count` was bounded by the caller.
-    Status buffer(std::string_view name, std::span<std::byte> out) {
-        const Trail trail{*this, name};
-        auto taken = in_.take(out.size());
-        if (!taken.ok())
-            return within(std::move(taken).error());
-        if (!out.empty())
-            std::memcpy(out.data(), taken->data(), out.size());
-        return {};
-    }
+    Status buffer(std::string_view name, std::span<std::byte> out);
 
     // For records that code composes: the name and version of the subsection that follows, if one that
     // belongs to `record` does; the reader then stands at its fields.
@@ -64,41 +59,22 @@ class StateReader {
         std::string name;
         std::uint32_t version;
     };
-    Result<std::optional<SubsectionHeader>> next_subsection(std::string_view record) {
-        const auto head = in_.peek(2);
-        if (head.empty() || static_cast<std::uint8_t>(head[0]) != kSubsectionMark)
-            return std::optional<SubsectionHeader>{};
-        const auto length = static_cast<std::size_t>(head[1]);
-        const auto all = in_.peek(2 + length);
-        if (length < record.size() + 1 || all.empty())
-            return std::optional<SubsectionHeader>{};
-        const std::string_view name{reinterpret_cast<const char*>(all.data()) + 2, length};
-        if (!name.starts_with(record))
-            return std::optional<SubsectionHeader>{}; // it belongs to the record around this one
-        std::string copy{name};
-        TRY(within(in_.take(2 + length)));
-        const auto version = TRY(within(in_.be<std::uint32_t>()));
-        return std::optional<SubsectionHeader>{SubsectionHeader{std::move(copy), version}};
-    }
+    Result<std::optional<SubsectionHeader>> next_subsection(std::string_view record);
 
     // Adds the trail to an error made by the caller's own checks.
     template <class T>
     Result<T> within(Result<T> result) const {
         if (result.ok())
             return result;
-        Error inner = std::move(result).error();
-        return std::move(inner).in(path_);
+        return std::move(result).failure().in(path_);
     }
     Status within(Error inner) const { return std::move(inner).in(path_); }
 
     // Names what is being read, for error texts, as long as it lives.
     class Trail {
       public:
-        Trail(StateReader& reader, std::string_view name) : reader_(reader), length_(reader.path_.size()) {
-            reader_.path_ += '.';
-            reader_.path_ += name;
-        }
-        ~Trail() { reader_.path_.resize(length_); }
+        Trail(StateReader& reader, std::string_view name);
+        ~Trail();
         Trail(const Trail&) = delete;
         Trail& operator=(const Trail&) = delete;
 
@@ -108,18 +84,11 @@ class StateReader {
     };
 
   private:
-    template <std::integral T>
-    Status get(T& number) {
-        if constexpr (std::is_same_v<T, bool>) {
-            const auto raw = TRY(within(in_.be<std::uint8_t>()));
-            if (raw > 1)
-                return within(corrupt("{} is not a truth value", raw));
-            number = raw != 0;
-        } else {
-            number = static_cast<T>(TRY(within(in_.be<std::make_unsigned_t<T>>())));
-        }
-        return {};
-    }
+    // A big-endian integer of so many bytes.
+    Status unsigned_value(std::string_view name, std::size_t bytes, std::uint64_t& value);
+    Status skip(const Unused& unused);
+    Status too_long(std::string_view name, std::size_t length, std::size_t most);
+    Status known_version(const SubsectionHeader& header, std::uint32_t newest) const;
 
     template <class S, class M>
     Status read_field(S& state, const Field<S, M>& field, std::uint32_t version) {
@@ -149,9 +118,7 @@ class StateReader {
     Status read_field(S&, const Unused& unused, std::uint32_t version) {
         if (unused.since > version)
             return {};
-        const Trail trail{*this, unused.name};
-        TRY(within(in_.take(unused.bytes)));
-        return {};
+        return skip(unused);
     }
 
     template <class M>
@@ -170,10 +137,8 @@ class StateReader {
 
     template <std::size_t Max>
     Status read_bounded(std::string_view name, BoundedBytes<Max>& member, std::size_t length) {
-        if (length > Max) {
-            const Trail trail{*this, name};
-            return within(corrupt("{} bytes, at most {} can be", length, Max));
-        }
+        if (length > Max)
+            return too_long(name, length, Max);
         member.bytes.resize(length);
         return buffer(name, member.bytes);
     }
@@ -200,12 +165,9 @@ class StateReader {
         if (known || header.name != Schema<Sub>::name)
             return;
         known = true;
-        if (header.version > Schema<Sub>::version) {
-            status = within(error(ErrorCode::Incompatible,
-                                  "subsection '{}' has version {}, up to {} is known here", header.name,
-                                  header.version, Schema<Sub>::version));
+        status = known_version(header, Schema<Sub>::version);
+        if (!status.ok())
             return;
-        }
         const Trail trail{*this, header.name};
         status = fields(sub.emplace(), header.version);
     }

@@ -9,8 +9,6 @@
 #include "migration/state/schema.h"
 #include "vmm/base/bytes.h"
 
-#include <fmt/format.h>
-
 namespace godwit {
 
 inline constexpr std::uint8_t kSubsectionMark = 0x05;
@@ -28,11 +26,7 @@ constexpr std::string_view wire_type() {
 class StateWriter {
   public:
     // `trace` may be null; it must outlive the writer.
-    StateWriter(std::string_view record_name, std::uint32_t version, OrderTrace* trace = nullptr)
-        : trace_(trace) {
-        root_.name = record_name;
-        root_.version = version;
-    }
+    StateWriter(std::string_view record_name, std::uint32_t version, OrderTrace* trace = nullptr);
 
     std::span<const std::byte> bytes() const { return out_.bytes(); }
     const RecordDescription& description() const { return root_; }
@@ -61,13 +55,10 @@ class StateWriter {
     template <std::integral T>
     void value(std::string_view name, T number) {
         put(number);
-        current().fields.push_back({std::string{name}, std::string{wire_type<T>()}, sizeof(T), {}, {}, {}});
+        describe(name, wire_type<T>(), sizeof(T));
     }
 
-    void buffer(std::string_view name, std::span<const std::byte> bytes) {
-        out_.append(bytes);
-        current().fields.push_back({std::string{name}, "buffer", bytes.size(), {}, {}, {}});
-    }
+    void buffer(std::string_view name, std::span<const std::byte> bytes);
 
     // For records that code composes from several parts (the virtio core): what is written until end()
     // belongs to a nested struct, or to a subsection whose header is written here.
@@ -76,28 +67,9 @@ class StateWriter {
         bool subsection;
     };
     Nesting begin_struct(std::string_view name, std::string_view record, std::uint32_t version,
-                         std::optional<std::size_t> index = std::nullopt) {
-        FieldDescription field{std::string{name}, "struct", 0, {}, index, {}};
-        field.structure.push_back({std::string{record}, version, {}, {}});
-        current().fields.push_back(std::move(field));
-        path_.push_back({current().fields.size() - 1, false});
-        return {out_.size(), false};
-    }
-    Nesting begin_subsection(std::string_view name, std::uint32_t version) {
-        out_.be(kSubsectionMark);
-        out_.be(static_cast<std::uint8_t>(name.size()));
-        out_.append(name);
-        out_.be(version);
-        current().subsections.push_back({std::string{name}, version, {}, {}});
-        path_.push_back({current().subsections.size() - 1, true});
-        return {out_.size(), true};
-    }
-    void end(Nesting nesting) {
-        const Step last = path_.back();
-        path_.pop_back();
-        if (!nesting.subsection)
-            current().fields[last.index].size = out_.size() - nesting.start;
-    }
+                         std::optional<std::size_t> index = std::nullopt);
+    Nesting begin_subsection(std::string_view name, std::uint32_t version);
+    void end(Nesting nesting);
 
   private:
     struct Step {
@@ -105,14 +77,11 @@ class StateWriter {
         bool subsection;
     };
 
-    // The path is walked anew each time: descriptions move when their vectors grow.
-    RecordDescription& current() {
-        RecordDescription* record = &root_;
-        for (const Step step : path_)
-            record =
-                step.subsection ? &record->subsections[step.index] : &record->fields[step.index].structure[0];
-        return *record;
-    }
+    RecordDescription& current();
+    void describe(std::string_view name, std::string_view type, std::size_t size,
+                  std::optional<std::size_t> array_length = std::nullopt);
+    void unused(const Unused& field);
+    static std::string element_name(std::string_view name, std::size_t index);
 
     template <std::integral T>
     void put(T number) {
@@ -134,9 +103,8 @@ class StateWriter {
     template <class S, class M>
     void write_field(const S&, const Transient<S, M>&) {}
     template <class S>
-    void write_field(const S&, const Unused& unused) {
-        out_.zeros(unused.bytes);
-        current().fields.push_back({std::string{unused.name}, "unused_buffer", unused.bytes, {}, {}, {}});
+    void write_field(const S&, const Unused& field) {
+        unused(field);
     }
 
     template <class M>
@@ -158,11 +126,10 @@ class StateWriter {
         if constexpr (std::integral<T>) {
             for (const T element : elements)
                 put(element);
-            current().fields.push_back(
-                {std::string{name}, std::string{wire_type<T>()}, sizeof(T), N, {}, {}});
+            describe(name, wire_type<T>(), sizeof(T), N);
         } else if constexpr (is_std_array<T>) {
             for (std::size_t i = 0; i < N; ++i)
-                write_array(fmt::format("{}[{}]", name, i), elements[i]);
+                write_array(element_name(name, i), elements[i]);
         } else {
             for (std::size_t i = 0; i < N; ++i)
                 structure(name, elements[i], i);

@@ -4,8 +4,9 @@
 #include "migration/wire/format.h"
 #include "vmm/base/address.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <iterator>
@@ -46,7 +47,7 @@ class Json {
     }
     void number(std::uint64_t value) {
         separate();
-        fmt::format_to(std::back_inserter(out_), "{}", value);
+        append(out_, "{}", value);
     }
 
   private:
@@ -61,7 +62,7 @@ class Json {
             if (c == '"' || c == '\\')
                 out_ += '\\';
             if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-                fmt::format_to(std::back_inserter(out_), "\\u{:04x}", static_cast<unsigned>(c));
+                append(out_, "\\u{:04x}", static_cast<unsigned>(c));
             else
                 out_ += c;
         }

@@ -5,6 +5,7 @@
 #include "migration/wire/save_load.h"
 #include "migration/wire/test_sections.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/json.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -82,7 +83,7 @@ TEST_CASE("the stream can be walked with nothing but its description", "[wire]")
     REQUIRE(bytes[start - 5] == std::byte{6});
     REQUIRE(load_be<std::uint32_t>(std::span{bytes}.subspan(start - 4)) == bytes.size() - start);
     const std::string raw{reinterpret_cast<const char*>(bytes.data()) + start, bytes.size() - start};
-    const json description = json::parse(raw);
+    const json description = parse_json(raw);
     REQUIRE(description.at("page_size") == 4096);
 
     ByteReader in{bytes};

@@ -3,8 +3,9 @@
 
 #include "migration/protocol/crc32c.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>
@@ -109,13 +110,13 @@ std::string SavedSums::json() const {
     std::string text =
         fmt::format(R"({{"bytes": {}, "blocks_per_sum": {}, "sums": ")", bytes, blocks_per_sum);
     for (const std::uint32_t sum : sums)
-        fmt::format_to(std::back_inserter(text), "{:08x}", sum);
+        append(text, "{:08x}", sum);
     return text + "\"}";
 }
 
 void seal_description(std::string& json) {
     json += kSelf;
-    fmt::format_to(std::back_inserter(json), "{:08x}", crc32c(std::as_bytes(std::span{json})));
+    append(json, "{:08x}", crc32c(std::as_bytes(std::span{json})));
     json += kEnd;
 }
 

@@ -4,7 +4,7 @@ import collections
 import statistics
 import tempfile
 
-import host
+import ceiling
 import migration
 import vmms
 from report import Samples, migration_table
@@ -23,15 +23,15 @@ class Ceilings:
 
     def take(self):
         for n in self.connections:
-            self.samples["plain copy", n].append(host.plain_copy(host.MIB, n))
-            self.samples["plain copy, warm", n].append(host.plain_copy(host.MIB, n, warm=True))
-            self.samples["RAM transfer", n].append(host.ram_transfer(host.MIB, n))
+            self.samples["plain copy", n].append(ceiling.plain_copy(ceiling.MIB, n))
+            self.samples["plain copy, warm", n].append(ceiling.plain_copy(ceiling.MIB, n, warm=True))
+            self.samples["RAM transfer", n].append(ceiling.ram_transfer(ceiling.MIB, n))
 
     def rate(self, what, n):
         return statistics.median(copy.megabytes_per_second for copy in self.samples[what, n])
 
     def print(self):
-        print(f"memory to memory, {host.MIB} MiB over the loopback, median (min to max); CPU seconds per GiB of both sides")
+        print(f"memory to memory, {ceiling.MIB} MiB over the loopback, median (min to max); CPU seconds per GiB of both sides")
         for (what, n), copies in sorted(self.samples.items()):
             rates = [copy.megabytes_per_second for copy in copies]
             cpu = [statistics.median(copy.source_cpu for copy in copies),
@@ -121,7 +121,7 @@ def judge_declaration(peer, runs):
 
 
 def run(runs, several, rates):
-    print(host.describe(vmms.QEMU), flush=True)
+    print(ceiling.describe(vmms.QEMU), flush=True)
     peers = peers_for(several)
     ceilings = Ceilings(sorted({1, several}))
     by_load, results = {}, {}

@@ -9,13 +9,13 @@ import dataclasses
 import json
 import time
 
-import host
+import ceiling
 import pace
 import vm
 from processes import Recorder, longest_gap_ms
 from vmms import connect
 
-RAM = f"{max(128, host.MIB * 4 // 3)}M"
+RAM = f"{max(128, ceiling.MIB * 4 // 3)}M"
 PATIENCE = 30.0 * max(1.0, pace.PACE / 2)
 BEAT = round(1000 * max(1.0, pace.PACE / 4))  # microseconds
 
@@ -26,12 +26,12 @@ class Load:
     megabytes_per_second: int  # that the guest writes; 0: next to nothing
 
     def cmdline(self):
-        """host.MIB of random data in all, of which a writer has a third under its pen."""
+        """ceiling.MIB of random data in all, of which a writer has a third under its pen."""
         if self.megabytes_per_second:
-            third = host.MIB // 3
-            memory = f"mem.static={host.MIB - third}M mem.size={third}M mem.rate={host.scaled(self.megabytes_per_second)}M"
+            third = ceiling.MIB // 3
+            memory = f"mem.static={ceiling.MIB - third}M mem.size={third}M mem.rate={ceiling.scaled(self.megabytes_per_second)}M"
         else:
-            memory = f"mem.static={host.MIB}M mem.size=64K mem.rate=4K"
+            memory = f"mem.static={ceiling.MIB}M mem.size=64K mem.rate=4K"
         return f"prog=mem,heartbeat heartbeat.mode=bytes heartbeat.period={BEAT} mem.static.verify=0 {memory}"
 
 
@@ -53,12 +53,12 @@ class Pair:
 @contextlib.contextmanager
 def pair(vmm, folder, load):
     """A guest under `load` that can move, and where it can move to."""
-    address = f"tcp:127.0.0.1:{host.free_port()}"
+    address = f"tcp:127.0.0.1:{ceiling.free_port()}"
     source = vmm.run(folder, load.cmdline(), RAM)
     destination = None
     try:
         source.wait(r"^GT ready")
-        host.warm_memory(2 * host.MIB)
+        ceiling.warm_memory(2 * ceiling.MIB)
         destination = vmm.receive(folder, load.cmdline(), RAM, address)
         time.sleep(0.3)
         control = connect(folder, "source")
@@ -104,7 +104,7 @@ def rounds_until_declared(vmm, folder, cap):
     None when it was not.
     """
     with pair(vmm, folder, Load("a writer faster than the link", 2 * cap)) as both:
-        both.control.execute("migrate-set-parameters", max_bandwidth=host.scaled(cap) * 1_000_000, on_stall="cancel")
+        both.control.execute("migrate-set-parameters", max_bandwidth=ceiling.scaled(cap) * 1_000_000, on_stall="cancel")
         both.control.execute("migrate", uri=both.address)
         follow(both)
         return next((event["data"]["round"] for event in both.control.events if event["event"] == "MIGRATION_STALL"),

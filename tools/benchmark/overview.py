@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 
-import host
+import ceiling
 import migration
 import vmms
 from processes import resident_kib
@@ -47,8 +47,8 @@ def run(runs):
                         raise SystemExit(f"{vmm.name}, {load.name}: {result['failed']}")
                     for measure in MEASURES:
                         samples.add(f"migration {load.name}: {measure}", vmm.name, [result[measure]])
-    ceiling = [host.plain_copy(host.MIB).megabytes_per_second for _ in range(3)]
-    print(host.describe(vmms.QEMU))
+    ceiling = [ceiling.plain_copy(ceiling.MIB).megabytes_per_second for _ in range(3)]
+    print(ceiling.describe(vmms.QEMU))
     print(compare(samples, ["godwit", "QEMU"], "QEMU"))
     print(f"for scale: a plain TCP copy on this loopback moves {statistics.median(ceiling):.0f} MB/s")
     samples.by_measure["loopback copy, MB/s"] = ceiling

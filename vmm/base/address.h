@@ -3,7 +3,7 @@
 // The three kinds of address that must not be mixed up: guest physical, offset in guest RAM, host pointer.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <compare>
 #include <cstdint>
@@ -40,16 +40,15 @@ constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
 
 } // namespace godwit
 
+// "gpa:0xfee00000", "ram:0x1000".
 template <>
-struct fmt::formatter<godwit::Gpa> : fmt::formatter<std::string_view> {
-    auto format(godwit::Gpa gpa, format_context& context) const {
-        return fmt::format_to(context.out(), "gpa:{:#x}", gpa.value);
-    }
+struct fmt::formatter<godwit::Gpa> {
+    constexpr auto parse(format_parse_context& context) { return context.begin(); }
+    format_context::iterator format(godwit::Gpa gpa, format_context& context) const;
 };
 
 template <>
-struct fmt::formatter<godwit::RamOffset> : fmt::formatter<std::string_view> {
-    auto format(godwit::RamOffset offset, format_context& context) const {
-        return fmt::format_to(context.out(), "ram:{:#x}", offset.value);
-    }
+struct fmt::formatter<godwit::RamOffset> {
+    constexpr auto parse(format_parse_context& context) { return context.begin(); }
+    format_context::iterator format(godwit::RamOffset offset, format_context& context) const;
 };

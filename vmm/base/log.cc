@@ -45,6 +45,10 @@ void write(Level level, std::string_view text) {
     logger().log(to_spdlog(level), spdlog::string_view_t{text.data(), text.size()});
 }
 
+void write(Level level, fmt::string_view format, fmt::format_args args) {
+    write(level, std::string_view{fmt::vformat(format, args)});
+}
+
 RateLimit::Pass RateLimit::admit() {
     const auto now = std::chrono::steady_clock::now().time_since_epoch();
     const auto now_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
@@ -57,6 +61,16 @@ RateLimit::Pass RateLimit::admit() {
         return {true, suppressed_.exchange(0)};
     suppressed_.fetch_add(1);
     return {false, 0};
+}
+
+void RateLimit::warn(fmt::string_view format, fmt::format_args args) {
+    const auto pass = admit();
+    if (!pass.admitted)
+        return;
+    auto text = fmt::vformat(format, args);
+    if (pass.suppressed != 0)
+        text += fmt::format(" ({} similar messages were left out)", pass.suppressed);
+    write(Level::Warning, text);
 }
 
 } // namespace godwit::log

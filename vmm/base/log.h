@@ -4,7 +4,7 @@
 // spdlog stands behind it; only log.cc sees its headers.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <atomic>
 #include <chrono>
@@ -19,24 +19,25 @@ enum class Level { Debug, Info, Warning, Error };
 void set_level(Level level);
 bool enabled(Level level);
 void write(Level level, std::string_view text);
+void write(Level level, fmt::string_view format, fmt::format_args args);
 
 template <class... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {
     if (enabled(Level::Debug))
-        write(Level::Debug, fmt::format(format, std::forward<Args>(args)...));
+        write(Level::Debug, format, fmt::make_format_args(args...));
 }
 template <class... Args>
 void info(fmt::format_string<Args...> format, Args&&... args) {
     if (enabled(Level::Info))
-        write(Level::Info, fmt::format(format, std::forward<Args>(args)...));
+        write(Level::Info, format, fmt::make_format_args(args...));
 }
 template <class... Args>
 void warning(fmt::format_string<Args...> format, Args&&... args) {
-    write(Level::Warning, fmt::format(format, std::forward<Args>(args)...));
+    write(Level::Warning, format, fmt::make_format_args(args...));
 }
 template <class... Args>
 void error(fmt::format_string<Args...> format, Args&&... args) {
-    write(Level::Error, fmt::format(format, std::forward<Args>(args)...));
+    write(Level::Error, format, fmt::make_format_args(args...));
 }
 
 // For messages that a guest or a peer can provoke: at most `burst` lines per `period`, the rest is counted
@@ -48,12 +49,7 @@ class RateLimit {
 
     template <class... Args>
     void warning(fmt::format_string<Args...> format, Args&&... args) {
-        if (const auto pass = admit(); pass.admitted) {
-            auto text = fmt::format(format, std::forward<Args>(args)...);
-            if (pass.suppressed != 0)
-                text += fmt::format(" ({} similar messages were left out)", pass.suppressed);
-            write(Level::Warning, text);
-        }
+        warn(format, fmt::make_format_args(args...));
     }
 
   private:
@@ -62,6 +58,7 @@ class RateLimit {
         std::uint64_t suppressed;
     };
     Pass admit();
+    void warn(fmt::string_view format, fmt::format_args args);
 
     const std::uint32_t burst_;
     const std::chrono::seconds period_;

@@ -10,12 +10,13 @@
 // No exceptions cross our interfaces; assert() is for our own mistakes only.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
+#include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace godwit {
 
@@ -44,64 +45,115 @@ struct Error {
     Error(ErrorCode error_code, std::string message) : code(error_code), text(std::move(message)) {}
 
     // Same error, seen from one level up: "context: text".
-    Error in(std::string_view context) && {
-        text = fmt::format("{}: {}", context, text);
-        return std::move(*this);
-    }
+    Error in(std::string_view context) &&;
 };
 
 // Error with the text of an errno value: "open '/dev/kvm': Permission denied".
 Error system_error(int errno_value, std::string_view what);
 
+// Whatever is formatted, the code for it is in one place.
+Error make_error(ErrorCode code, fmt::string_view format, fmt::format_args args);
+
 template <class... Args>
 Error error(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-    return Error{code, fmt::format(format, std::forward<Args>(args)...)};
+    return make_error(code, format, fmt::make_format_args(args...));
 }
 
 template <class... Args>
 Error invalid_input(fmt::format_string<Args...> format, Args&&... args) {
-    return Error{ErrorCode::InvalidInput, fmt::format(format, std::forward<Args>(args)...)};
+    return make_error(ErrorCode::InvalidInput, format, fmt::make_format_args(args...));
 }
 
 template <class... Args>
 Error corrupt(fmt::format_string<Args...> format, Args&&... args) {
-    return Error{ErrorCode::Corrupt, fmt::format(format, std::forward<Args>(args)...)};
+    return make_error(ErrorCode::Corrupt, format, fmt::make_format_args(args...));
 }
+
+// An error on its way up, apart from the type of the value that there is not. A Result holds one, TRY hands
+// it from Result to Result: a pointer, so that the way up costs little code at each of its many steps.
+class Failure {
+  public:
+    Failure() = default; // none
+    explicit Failure(Error error);
+    Failure(Failure&&) noexcept = default;
+    Failure& operator=(Failure&&) noexcept = default;
+    Failure(const Failure& other);
+
+    explicit operator bool() const { return error_ != nullptr; }
+    Error& error() const { return *error_; }
+    Failure in(std::string_view context) &&;
+
+  private:
+    struct Delete {
+        void operator()(Error* error) const noexcept;
+    };
+    std::unique_ptr<Error, Delete> error_;
+};
 
 template <class T = void>
 class [[nodiscard]] Result {
   public:
     using Value = T;
 
-    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
-    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+    Result(T value) : has_value_(true), value_(std::move(value)) {}
+    Result(Error error) : failure_(std::move(error)), nothing_() {}
+    Result(Failure failure) : failure_(std::move(failure)), nothing_() {}
     // Derived-to-base and similar: a Result<unique_ptr<Base>> from a unique_ptr<Derived>.
     template <class U>
     requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
              !std::is_same_v<std::remove_cvref_t<U>, Error> &&
+             !std::is_same_v<std::remove_cvref_t<U>, Failure> &&
              !std::is_same_v<std::remove_cvref_t<U>, Result>) Result(U&& value)
-        : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+        : has_value_(true), value_(std::forward<U>(value)) {}
 
-    bool ok() const { return state_.index() == 0; }
+    Result(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>)
+        : failure_(std::move(other.failure_)), has_value_(other.has_value_), nothing_() {
+        if (has_value_)
+            std::construct_at(&value_, std::move(other.value_));
+    }
+    Result(const Result& other) requires std::is_copy_constructible_v<T>
+        : failure_(other.failure_), has_value_(other.has_value_), nothing_() {
+        if (has_value_)
+            std::construct_at(&value_, other.value_);
+    }
+    Result& operator=(Result&& other) noexcept(std::is_nothrow_move_constructible_v<T>) {
+        if (this != &other) {
+            std::destroy_at(this);
+            std::construct_at(this, std::move(other));
+        }
+        return *this;
+    }
+    ~Result() {
+        if (has_value_)
+            std::destroy_at(&value_);
+    }
+
+    bool ok() const { return has_value_; }
     explicit operator bool() const { return ok(); }
 
     // Precondition: ok().
-    T& value() & { return std::get<0>(state_); }
-    const T& value() const& { return std::get<0>(state_); }
+    T& value() & { return value_; }
+    const T& value() const& { return value_; }
     // By value, so that what comes out of a temporary Result lives on.
-    T value() && { return std::get<0>(std::move(state_)); }
+    T value() && { return std::move(value_); }
     T* operator->() { return &value(); }
     const T* operator->() const { return &value(); }
     T& operator*() { return value(); }
     const T& operator*() const { return value(); }
 
     // Precondition: !ok().
-    Error& error() & { return std::get<1>(state_); }
-    const Error& error() const& { return std::get<1>(state_); }
-    Error&& error() && { return std::get<1>(std::move(state_)); }
+    Error& error() & { return failure_.error(); }
+    const Error& error() const& { return failure_.error(); }
+    Error&& error() && { return std::move(failure_.error()); }
+    Failure failure() && { return std::move(failure_); }
 
   private:
-    std::variant<T, Error> state_;
+    Failure failure_;
+    bool has_value_ = false;
+    union {
+        char nothing_;
+        T value_;
+    };
 };
 
 template <>
@@ -110,18 +162,21 @@ class [[nodiscard]] Result<void> {
     using Value = void;
 
     Result() = default;
-    Result(Error error) : error_(std::in_place_index<1>, std::move(error)) {}
+    Result(Error error) : failure_(std::move(error)) {}
+    Result(Failure failure) : failure_(std::move(failure)) {}
 
-    bool ok() const { return error_.index() == 0; }
+    bool ok() const { return !failure_; }
     explicit operator bool() const { return ok(); }
     void value() const {}
 
-    Error& error() & { return std::get<1>(error_); }
-    const Error& error() const& { return std::get<1>(error_); }
-    Error&& error() && { return std::get<1>(std::move(error_)); }
+    // Precondition: !ok().
+    Error& error() & { return failure_.error(); }
+    const Error& error() const& { return failure_.error(); }
+    Error&& error() && { return std::move(failure_.error()); }
+    Failure failure() && { return std::move(failure_); }
 
   private:
-    std::variant<std::monostate, Error> error_;
+    Failure failure_;
 };
 
 using Status = Result<void>;
@@ -133,7 +188,7 @@ using Status = Result<void>;
     __extension__({                                                                                          \
         auto try_result_ = (expression);                                                                     \
         if (!try_result_.ok())                                                                               \
-            return std::move(try_result_).error();                                                           \
+            return std::move(try_result_).failure();                                                         \
         std::move(try_result_).value();                                                                      \
     })
 
@@ -142,6 +197,6 @@ using Status = Result<void>;
     __extension__({                                                                                          \
         auto try_result_ = (expression);                                                                     \
         if (!try_result_.ok())                                                                               \
-            return std::move(try_result_).error().in(context);                                               \
+            return std::move(try_result_).failure().in(context);                                             \
         std::move(try_result_).value();                                                                      \
     })

@@ -2,6 +2,7 @@
 //
 // godwit check: would the guest fit on a waiting receiver? Nothing moves.
 #include "migration/channel/address.h"
+#include "vmm/base/json.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/parameter_options.h"
 #include "vmm/control/client.h"
@@ -34,7 +35,7 @@ Result<bool> check(const CheckOptions& options) {
     arguments["uri"] = options.address;
     const control::Json answer = TRY(client.execute("check", std::move(arguments)));
     if (options.json)
-        fmt::print("{}\n", answer.dump(2));
+        fmt::print("{}\n", json_text(answer, {.indent = 2}));
     else
         show(answer);
     return answer.value("fits", false);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/parameter_options.h"
 
+#include "vmm/base/json.h"
+
 namespace godwit::cli {
 
 namespace {
 
 std::string help_text(const control::MigrationParameter& parameter) {
     const control::Json value = parameter.default_value();
-    std::string initial = value.is_string() ? value.get<std::string>() : value.dump();
+    std::string initial = value.is_string() ? value.get<std::string>() : json_text(value);
     if (parameter.type == control::ParameterType::Boolean)
         initial = value.get<bool>() ? "on" : "off";
     std::string text = fmt::format("{}: {}", parameter.meaning, parameter.range());

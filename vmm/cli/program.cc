@@ -6,7 +6,7 @@
 #include "vmm/base/log.h"
 #include "vmm/cli/commands.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

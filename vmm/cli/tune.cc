@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // godwit tune: shows the migration parameters of a machine and changes them, also of a migration that runs.
+#include "vmm/base/json.h"
 #include "vmm/cli/commands.h"
 #include "vmm/control/client.h"
 #include "vmm/control/migration_parameters.h"
@@ -33,7 +34,7 @@ Status show(control::Client& client) {
     const Json values = TRY(client.execute("query-migrate-parameters"));
     for (const control::MigrationParameter& parameter : control::migration_parameters()) {
         const Json value = values.value(std::string{parameter.name}, Json{});
-        std::string shown = value.is_string() ? value.get<std::string>() : value.dump();
+        std::string shown = value.is_string() ? value.get<std::string>() : json_text(value);
         if (value.is_boolean())
             shown = value.get<bool>() ? "on" : "off";
         fmt::print("{:<24} {:<10} {}: {}{}\n", parameter.name, shown, parameter.meaning, parameter.range(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/client.h"
 
+#include "vmm/base/json.h"
 #include "vmm/base/unix_socket.h"
 
 #include <cerrno>
@@ -43,7 +44,7 @@ Result<Json> Client::execute(std::string_view command, Json arguments, std::chro
     Json request{{"execute", command}};
     if (!arguments.empty())
         request["arguments"] = std::move(arguments);
-    const std::string line = request.dump() + "\n";
+    const std::string line = json_text(request) + "\n";
     for (std::size_t sent = 0; sent < line.size();) {
         const ssize_t count = ::send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
         if (count < 0)
@@ -74,8 +75,7 @@ Result<std::optional<Json>> Client::next_message(std::chrono::milliseconds limit
     const auto deadline = std::chrono::steady_clock::now() + limit;
     for (;;) {
         if (const std::size_t end = received_.find('\n'); end != std::string::npos) {
-            Json message = Json::parse(received_.begin(),
-                                       received_.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+            Json message = parse_json(std::string_view{received_}.substr(0, end));
             received_.erase(0, end + 1);
             if (!message.is_object())
                 return error(ErrorCode::Protocol,

@@ -2,6 +2,7 @@
 #include "vmm/control/commands.h"
 
 #include "migration/channel/address.h"
+#include "vmm/base/json.h"
 #include "vmm/control/instance.h"
 #include "vmm/control/migration_parameters.h"
 
@@ -146,7 +147,7 @@ struct Commands {
             if (!one.is_object() || one.value("capability", Json{}) != kPauseBeforeSwitchover ||
                 !one.value("state", Json{}).is_boolean())
                 return responder.failure(invalid_input("migrate-set-capabilities: {} is not known; {} is",
-                                                       one.dump(), kPauseBeforeSwitchover));
+                                                       json_text(one), kPauseBeforeSwitchover));
             values[kPauseBeforeSwitchover] = one["state"];
         }
         migrate_set_parameters(instance, values, responder);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/migration_parameters.h"
 
+#include "vmm/base/json.h"
 #include "vmm/machine/config/key_values.h"
 
 #include <algorithm>
@@ -153,7 +154,7 @@ Status set_number(const MigrationParameter& parameter, Parameters& parameters, c
                           ? value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max()
                           : value.is_number_integer();
     if (!fits || value.get<std::int64_t>() < parameter.least || value.get<std::int64_t>() > parameter.most)
-        return wrong(parameter, value.dump());
+        return wrong(parameter, json_text(value));
     parameter.set(parameters, value.get<std::int64_t>());
     return {};
 }
@@ -162,7 +163,7 @@ Status set_choice(const MigrationParameter& parameter, Parameters& parameters, c
     const auto found = value.is_string() ? std::ranges::find(parameter.choices, value.get<std::string>())
                                          : parameter.choices.end();
     if (found == parameter.choices.end())
-        return wrong(parameter, value.dump());
+        return wrong(parameter, json_text(value));
     parameter.set(parameters, found - parameter.choices.begin());
     return {};
 }
@@ -176,13 +177,13 @@ Status set_one(const MigrationParameter& parameter, Parameters& parameters, cons
         return set_choice(parameter, parameters, value);
     case ParameterType::Boolean:
         if (!value.is_boolean())
-            return wrong(parameter, value.dump());
+            return wrong(parameter, json_text(value));
         parameter.set(parameters, value.get<bool>() ? 1 : 0);
         return {};
     case ParameterType::Text:
     case ParameterType::Path:
         if (!value.is_string())
-            return wrong(parameter, value.dump());
+            return wrong(parameter, json_text(value));
         parameter.text(parameters) = value.get<std::string>();
         return {};
     }
@@ -278,7 +279,7 @@ Status set_parameters(Parameters& parameters, const Json& values, bool running) 
             parameter.value_in(changed) != parameter.value_in(parameters))
             return invalid_input(
                 "migration parameter '{}' cannot change to {} while a migration runs; it is {}", name,
-                value.dump(), parameter.value_in(parameters).dump());
+                json_text(value), json_text(parameter.value_in(parameters)));
     }
     parameters = std::move(changed);
     return {};

@@ -3,6 +3,8 @@
 // The table of migration parameters: what it says holds for every entry, and what is wrong is named.
 #include "vmm/control/migration_parameters.h"
 
+#include "vmm/base/json.h"
+
 #include <catch2/catch.hpp>
 
 #include <set>
@@ -76,7 +78,7 @@ TEST_CASE("every parameter has a name, an option, a meaning and a default in ran
 TEST_CASE("a value in range is kept, and no other parameter changes", "[parameters]") {
     for (const MigrationParameter& parameter : migration_parameters()) {
         for (const Json& value : values_in_range(parameter)) {
-            CAPTURE(parameter.name, value.dump());
+            CAPTURE(parameter.name, json_text(value));
             Parameters parameters;
             REQUIRE(set_parameters(parameters, one(parameter, value), false).ok());
             Json expected = to_json(Parameters{});
@@ -89,7 +91,7 @@ TEST_CASE("a value in range is kept, and no other parameter changes", "[paramete
 TEST_CASE("a value out of range is refused with name, value and range, and nothing changes", "[parameters]") {
     for (const MigrationParameter& parameter : migration_parameters()) {
         for (const Json& value : values_out_of_range(parameter)) {
-            CAPTURE(parameter.name, value.dump());
+            CAPTURE(parameter.name, json_text(value));
             Parameters parameters;
             parameters.downtime_limit = std::chrono::milliseconds{77};
             const Parameters before = parameters;
@@ -99,7 +101,7 @@ TEST_CASE("a value out of range is refused with name, value and range, and nothi
             REQUIRE_FALSE(status.ok());
             REQUIRE(status.error().code == ErrorCode::InvalidInput);
             for (const std::string& part :
-                 {fmt::format("'{}'", parameter.name), value.dump(), parameter.range()})
+                 {fmt::format("'{}'", parameter.name), json_text(value), parameter.range()})
                 REQUIRE_THAT(status.error().text, Catch::Contains(part));
             REQUIRE(parameters == before);
         }
@@ -117,7 +119,7 @@ TEST_CASE("a parameter that there is not is named, and so are those that there a
 TEST_CASE("what cannot change while a migration runs is refused then", "[parameters]") {
     for (const MigrationParameter& parameter : migration_parameters()) {
         for (const Json& value : values_in_range(parameter)) {
-            CAPTURE(parameter.name, value.dump());
+            CAPTURE(parameter.name, json_text(value));
             Parameters parameters;
             const Status status = set_parameters(parameters, one(parameter, value), true);
             REQUIRE(status.ok() == (parameter.while_running || value == parameter.default_value()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/qmp_server.h"
 
+#include "vmm/base/json.h"
 #include "vmm/base/log.h"
 #include "vmm/base/unix_socket.h"
 
@@ -141,7 +142,7 @@ void QmpServer::line_received(Client& client, std::string_view line) {
             message["id"] = id;
         send(client, message);
     };
-    const Json parsed = Json::parse(line, nullptr, false);
+    const Json parsed = parse_json(line);
     if (!parsed.is_object())
         return refuse("GenericError", "the request is not a JSON object");
     const Json id = parsed.value("id", Json{});
@@ -168,8 +169,7 @@ void QmpServer::line_received(Client& client, std::string_view line) {
 }
 
 void QmpServer::send(Client& client, const Json& message) {
-    // Text from outside may not be UTF-8; it is shown as far as it goes.
-    client.unsent += message.dump(-1, ' ', true, Json::error_handler_t::replace);
+    client.unsent += json_text(message, {.ascii = true});
     client.unsent += "\r\n";
     flush(client);
     if (client.unsent.size() > kMaxUnsent) {

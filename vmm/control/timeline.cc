@@ -5,7 +5,8 @@
 #include "vmm/control/migration_parameters.h"
 
 #include <algorithm>
-#include <fmt/chrono.h>
+#include <ctime>
+#include <fmt/core.h>
 
 namespace godwit::control {
 
@@ -26,8 +27,11 @@ std::string wall_clock() {
     const auto now = std::chrono::system_clock::now();
     const auto fraction =
         std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()) % 1000;
-    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)),
-                       fraction.count());
+    const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+    std::tm utc{};
+    ::gmtime_r(&seconds, &utc);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                       utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, fraction.count());
 }
 
 Json steps(const std::vector<std::string>& trace) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/timeline_file.h"
 
+#include "vmm/base/json.h"
 #include "vmm/base/log.h"
 
 #include <cerrno>
@@ -21,8 +22,7 @@ void TimelineFile::write(const nlohmann::json& record) {
         return;
     if (record.value("record", "") == "begin" && ::ftruncate(fd_.get(), 0) == 0)
         (void)::lseek(fd_.get(), 0, SEEK_SET);
-    // A text that is not UTF-8 came from a peer: it must not end us.
-    const Status written = put(record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    const Status written = put(json_text(record) + "\n");
     if (!written.ok()) {
         log::warning("the timeline ends here: {}", written.error().text);
         fd_ = Fd{};

@@ -2,6 +2,7 @@
 #include "vmm/cpu/model_file.h"
 
 #include "vmm/base/fd.h"
+#include "vmm/base/json.h"
 #include "vmm/cpu/fields.h"
 #include "vmm/cpu/vendor.h"
 
@@ -106,14 +107,14 @@ std::string to_json(const CpuModel& model, Layout layout) {
         msrs.push_back(std::move(object));
     }
     const std::string text =
-        document.dump(layout == Layout::Pretty ? 2 : -1, ' ', true, Json::error_handler_t::replace);
+        json_text(document, {.indent = layout == Layout::Pretty ? 2 : -1, .ascii = true});
     return layout == Layout::Pretty ? text + "\n" : text;
 }
 
 Result<CpuModel> parse_model(std::string_view text) {
     if (text.size() > kMaxModelFile)
         return invalid_input("{} bytes are too many for a processor model", text.size());
-    const Json document = Json::parse(text, nullptr, false);
+    const Json document = parse_ordered_json(text);
     if (!document.is_object())
         return invalid_input("not a JSON object");
     if (!document.contains("format") || document["format"] != kFormat || !document.contains("version") ||

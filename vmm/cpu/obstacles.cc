@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a host cannot give of a model.
+#include "vmm/base/text.h"
 #include "vmm/cpu/fields.h"
 #include "vmm/cpu/portability.h"
 #include "vmm/cpu/vendor.h"
@@ -9,7 +10,7 @@
 #include <algorithm>
 #include <bit>
 
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 namespace godwit::cpu {
 
@@ -142,7 +143,7 @@ Status check_can_give(const CpuModel& guest, const CpuModel& host, std::string_v
         texts.push_back(one.text());
     if (texts.empty())
         return {};
-    return error(ErrorCode::Incompatible, "{}: this host cannot give {}", what, fmt::join(texts, "; "));
+    return error(ErrorCode::Incompatible, "{}: this host cannot give {}", what, join(texts, "; "));
 }
 
 } // namespace godwit::cpu

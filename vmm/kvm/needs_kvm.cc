@@ -6,7 +6,7 @@
 #include "vmm/kvm/kvm.h"
 
 #include <catch2/catch.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdlib>
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cassert>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <poll.h>
 #include <unordered_map>
@@ -300,6 +301,13 @@ void Loop::post(std::function<void()> work) {
 void Loop::quit() {
     impl_->quit.store(true);
     impl_->wake.signal();
+}
+
+void Loop::run_inside(std::function<void()> work) {
+    std::packaged_task<void()> task{std::move(work)};
+    auto done = task.get_future();
+    post([&task] { task(); });
+    done.get();
 }
 
 bool Loop::is_inside() const {

@@ -24,12 +24,13 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <memory>
+#include <optional>
 #include <span>
 #include <sys/uio.h>
 #include <thread>
 #include <type_traits>
+#include <utility>
 
 namespace godwit {
 
@@ -111,10 +112,14 @@ class Loop {
     std::invoke_result_t<F> call(F&& work) {
         if (is_inside())
             return work();
-        std::packaged_task<std::invoke_result_t<F>()> task{std::forward<F>(work)};
-        auto future = task.get_future();
-        post([&task] { task(); });
-        return future.get();
+        using R = std::invoke_result_t<F>;
+        if constexpr (std::is_void_v<R>) {
+            run_inside([&] { work(); });
+        } else {
+            std::optional<R> result;
+            run_inside([&] { result.emplace(work()); });
+            return std::move(*result);
+        }
     }
 
     // ---- the rest on the loop's thread only (or before run())
@@ -147,6 +152,8 @@ class Loop {
   private:
     friend class FixedFile;
     struct Impl;
+    // What `work` throws (assertions of tests do) comes out here.
+    void run_inside(std::function<void()> work);
     explicit Loop(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

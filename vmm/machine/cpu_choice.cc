@@ -2,10 +2,9 @@
 #include "vmm/machine/cpu_choice.h"
 
 #include "vmm/base/log.h"
+#include "vmm/base/text.h"
 #include "vmm/cpu/model_file.h"
 #include "vmm/cpu/portability.h"
-
-#include <fmt/ranges.h>
 
 namespace godwit {
 
@@ -15,7 +14,7 @@ Result<cpu::CpuModel> choose_cpu(const std::string& choice, const cpu::CpuModel&
     if (choice == "baseline") {
         if (const auto missing = cpu::missing_of_baseline(host); !missing.empty())
             log::warning("--cpu baseline: this host's KVM does not offer {}, so the guest goes without",
-                         fmt::join(missing, ", "));
+                         join(missing, ", "));
         return cpu::baseline(host);
     }
     cpu::CpuModel model = TRY_IN(cpu::read_model(choice), "--cpu");

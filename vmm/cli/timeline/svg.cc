@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/timeline/svg.h"
 
-#include <fmt/format.h>
+#include "vmm/base/text.h"
+
+#include <fmt/core.h>
 
 #include <iterator>
 
@@ -12,8 +14,7 @@ namespace {
 std::string path_of(const std::vector<Point>& points) {
     std::string path;
     for (const Point& point : points)
-        fmt::format_to(std::back_inserter(path), "{}{:.2f} {:.2f}", path.empty() ? "M" : " L", point.x,
-                       point.y);
+        append(path, "{}{:.2f} {:.2f}", path.empty() ? "M" : " L", point.x, point.y);
     return path;
 }
 
@@ -51,10 +52,10 @@ Svg::Svg(double width, double height, std::string_view title) {
 }
 
 void Svg::rectangle(Point corner, double width, double height, std::string_view fill, double opacity) {
-    fmt::format_to(std::back_inserter(out_),
-                   "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\" "
-                   "fill-opacity=\"{}\"/>\n",
-                   corner.x, corner.y, width, height, fill, opacity);
+    append(out_,
+           "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\" "
+           "fill-opacity=\"{}\"/>\n",
+           corner.x, corner.y, width, height, fill, opacity);
 }
 
 void Svg::line(Point from, Point to, std::string_view colour, double width, bool dashed) {
@@ -65,36 +66,33 @@ void Svg::curve(const std::vector<Point>& points, std::string_view colour, doubl
                 std::string_view dashes) {
     if (points.size() < 2)
         return;
-    fmt::format_to(std::back_inserter(out_),
-                   "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"",
-                   path_of(points), colour, width);
+    append(out_, "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\"",
+           path_of(points), colour, width);
     if (!dashes.empty())
-        fmt::format_to(std::back_inserter(out_), " stroke-dasharray=\"{}\"", dashes);
+        append(out_, " stroke-dasharray=\"{}\"", dashes);
     out_ += "/>\n";
 }
 
 void Svg::area(const std::vector<Point>& outline, std::string_view fill, double opacity) {
     if (outline.size() > 2)
-        fmt::format_to(std::back_inserter(out_), "<path d=\"{} Z\" fill=\"{}\" fill-opacity=\"{}\"/>\n",
-                       path_of(outline), fill, opacity);
+        append(out_, "<path d=\"{} Z\" fill=\"{}\" fill-opacity=\"{}\"/>\n", path_of(outline), fill, opacity);
 }
 
 void Svg::circle(Point centre, double radius, std::string_view fill) {
-    fmt::format_to(std::back_inserter(out_), "<circle cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"{}\" fill=\"{}\"/>\n",
-                   centre.x, centre.y, radius, fill);
+    append(out_, "<circle cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"{}\" fill=\"{}\"/>\n", centre.x, centre.y, radius,
+           fill);
 }
 
 void Svg::text(Point at, std::string_view what, const TextStyle& style) {
     static constexpr std::string_view kAnchors[] = {"start", "middle", "end"};
-    fmt::format_to(
-        std::back_inserter(out_),
-        "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{}\"{}>{}</text>\n", at.x,
-        at.y, style.size, style.colour, kAnchors[static_cast<int>(style.anchor)],
-        style.bold ? " font-weight=\"bold\"" : "", escaped(what));
+    append(out_,
+           "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{}\"{}>{}</text>\n",
+           at.x, at.y, style.size, style.colour, kAnchors[static_cast<int>(style.anchor)],
+           style.bold ? " font-weight=\"bold\"" : "", escaped(what));
 }
 
 void Svg::begin_group(std::string_view tip) {
-    fmt::format_to(std::back_inserter(out_), "<g><title>{}</title>\n", escaped(tip));
+    append(out_, "<g><title>{}</title>\n", escaped(tip));
 }
 
 void Svg::end_group() {

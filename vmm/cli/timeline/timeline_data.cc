@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/timeline/timeline_data.h"
 
+#include "vmm/base/json.h"
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -163,7 +165,7 @@ Status add_record(TimelineData& data, const Fields& fields, std::string_view kin
 Status add_line(TimelineData& data, std::string_view line, const std::string& where, bool first) {
     if (line.size() > kMaxLine)
         return invalid_input("{}: longer than {} bytes", where, kMaxLine);
-    const Json record = Json::parse(line.begin(), line.end(), nullptr, false);
+    const Json record = parse_json(line);
     if (!record.is_object())
         return invalid_input("{}: not a JSON object", where);
     const Fields plain{record, where};

@@ -4,7 +4,7 @@
 #include "vmm/cli/timeline/chart.h"
 #include "vmm/cli/timeline/switchover_svg.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

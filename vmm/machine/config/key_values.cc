@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/config/key_values.h"
 
+#include "vmm/base/text.h"
+
 #include <algorithm>
 #include <charconv>
-
-#include <fmt/ranges.h>
 
 namespace godwit {
 
@@ -36,7 +36,7 @@ Result<KeyValues> KeyValues::parse(std::string_view option, std::string_view tex
                     equals == std::string::npos};
         if (std::find(known_keys.begin(), known_keys.end(), entry.key) == known_keys.end())
             return invalid_input("{}: unknown key '{}' in '{}' (known: {})", option, entry.key, text,
-                                 fmt::join(known_keys, ", "));
+                                 join(known_keys, ", "));
         if (parsed.find(entry.key) != nullptr)
             return invalid_input("{}: key '{}' is given twice in '{}'", option, entry.key, text);
         parsed.entries_.push_back(std::move(entry));
