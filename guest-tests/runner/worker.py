@@ -6,6 +6,7 @@ In: lines of JSON, each a list of tests to run one after the other. Out: lines t
 """
 import json
 import os
+import shutil
 import sys
 
 import pace
@@ -48,6 +49,13 @@ class Worker:
         """Marks what failed since an emulated host that the test had booted did."""
         outcome = yield
         outcome.get_result().host_failed = call.excinfo is not None and call.excinfo.type.__name__ == "HostFailed"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item):
+        """A host keeps what is written in its memory, and nobody looks at it there afterwards."""
+        folder = getattr(item, "funcargs", {}).get("tmp_path")
+        if folder and os.environ.get("GODWIT_LAB_HOST"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def pytest_runtest_logreport(self, report):
         text = ""

@@ -6,6 +6,7 @@ import os
 import time
 
 import fault_cases
+import pace
 import pytest
 import vm
 from conftest import TRANSPORTS, free_port
@@ -47,7 +48,8 @@ class Stage:
         self.wire = wire
         self.tools = tools
         self.image = scene.disk(size=2 << 20)
-        self.peer_timeout = PEER_TIMEOUT[any(f.action is Action.BLACK_HOLE for f in case.faults)]
+        self.slowness = 1 if scene.transport == "plain" else round(pace.PACE)  # of its vCPUs
+        self.peer_timeout = PEER_TIMEOUT[any(f.action is Action.BLACK_HOLE for f in case.faults)] * self.slowness
         self.cpus = 2 if case.scenario == "refuse" else 1
         self.destination = self.receiver("destination", cpus=self.cpus)
         work = f"{WORK} mem.fill=pattern" if case.scenario == "compress" else WORK  # random pages are sent as they are
@@ -88,7 +90,7 @@ class Stage:
         return answer["status"] if answer else "dead"
 
     def migrate(self):
-        parameters = {"peer_timeout": self.peer_timeout, "doubt_timeout": DOUBT_TIMEOUT[DOUBT in self.case.outcomes],
+        parameters = {"peer_timeout": self.peer_timeout, "doubt_timeout": DOUBT_TIMEOUT[DOUBT in self.case.outcomes] * self.slowness,
                       "downtime_limit": DOWNTIME_LIMIT}
         if self.case.scenario == "connections":
             parameters["multifd_channels"] = 2
@@ -111,6 +113,10 @@ class Stage:
                 return None
             return answer["status"] if answer["status"] in ENDS else None
         seen = patiently("the migration ends", settled)
+        # What the source has made of it may be told while the frame that is to be struck is still on its way here.
+        deadline = time.monotonic() + 2 * self.slowness
+        while self.proxy.struck != list(self.case.faults) and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert self.proxy.struck == list(self.case.faults), f"{seen}; the last messages: {self.proxy.seen[-4:]}"
         self.proxy.heal()
         if seen == "in-doubt":

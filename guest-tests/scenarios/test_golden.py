@@ -15,6 +15,14 @@ pytestmark = pytest.mark.machines("pci")
 RELEASES = sorted((pathlib.Path(__file__).parent / "golden").glob("*.json"))
 PARTS = {"cpus": 2, "memory": "64M"}
 # Time goes on, and this guest is restored paused.
+ADDRESS_BITS = (1 << 40) - 1  # of the processor with the fewest
+
+
+def comparable(path, value):
+    """A range's mask has ones above what its host's processor addresses, as QEMU's has."""
+    return value & ADDRESS_BITS if re.fullmatch(r"env\.mtrr_var\[\d+\]\.mask", path) else value
+
+
 MOVES_ON = {("cpu", "env.tsc"), ("globalstate", "size"), ("globalstate", "runstate")}
 # What only the host can say: how fast its time-stamp counter is.
 OF_THE_HOST = "cpu/tsc_khz"
@@ -93,7 +101,7 @@ def test_state_of_a_release_loads_and_saves_with_the_same_layout_and_values(scen
         values = dict(golden.leaves(new))
         for path, value in golden.leaves(old):
             if (old["name"], path) not in MOVES_ON:
-                assert values.get(path) == value, (old["name"], path)
+                assert comparable(path, values.get(path)) == comparable(path, value), (old["name"], path)
     assert [s["name"] for s in release["sections"]] == [s["name"] for s in now["sections"]
                                                        if s["name"] in {o["name"] for o in release["sections"]}]
 
