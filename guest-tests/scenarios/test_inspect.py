@@ -157,6 +157,11 @@ def test_damaged_file_is_shown_as_far_as_it_goes(saved):
     inspect(saved / "one.state", saved / "later.state", status=2)
 
 
+# QEMU resets this register to a value of its own; here it has what KVM resets it to, which differs on some hosts.
+KVM_S_OWN = {"cpu/msr_ia32_misc_enable"}
+SUBSECTION_SIZE = 38
+
+
 @pytest.mark.machines("pci")
 def test_file_of_a_stock_qemu_has_the_same_fields(scene):
     if not shutil.which("qemu-system-x86_64"):
@@ -174,10 +179,11 @@ def test_file_of_a_stock_qemu_has_the_same_fields(scene):
     ours = json.loads(inspect("--json", saved / "one.state").stdout)
     for section in ours["sections"]:
         other = by_name(state, section["name"])
-        assert (other["version"], other["body_size"]) == (section["version"], section["body_size"])
+        size = section["body_size"] - sum(SUBSECTION_SIZE for name in KVM_S_OWN if name in str(section) and name not in str(other))
+        assert (other["version"], other["body_size"]) == (section["version"], size)
     compared = json.loads(inspect("--diff", "--json", theirs, saved / "one.state", status=1).stdout)
     lacking = [d for d in compared["differences"] if d["field"] and (d["first"] is None or d["second"] is None)]
-    assert {d["section"] for d in lacking} <= {"ram"}, lacking
+    assert {d["section"] for d in lacking if not any(name in str(d) for name in KVM_S_OWN)} <= {"ram"}, lacking
     only = {d["section"] for d in compared["differences"] if not d["field"]}
     assert only <= {"fw_cfg", "kvm-tpr-opt", "mc146818rtc"}, only
 
