@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import network
+import pace
 import pytest
 from probes import UdpProbe
 
@@ -87,7 +88,7 @@ def test_a_tap_in_use_is_refused(scene):
 def test_devices_work_again_after_a_reset(scene):
     """The guest verifies its disk at the end of each run, resets the machine, and starts over."""
     wire = scene.with_network()
-    guest = scene.run(f"prog=disk,net,reset disk.span=4M net.ip={network.GUEST} time=1", disk=scene.disk(), tap="tap0")
+    guest = scene.run(f"prog=disk,net,reset disk.span=4M net.ip={network.GUEST} time={round(2 * pace.PACE)}", disk=scene.disk(), tap="tap0")
     seen = 0
     for _ in range(3):
         guest.wait_line(r"^GT ready", after=seen)

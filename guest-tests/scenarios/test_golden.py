@@ -15,14 +15,6 @@ pytestmark = pytest.mark.machines("pci")
 RELEASES = sorted((pathlib.Path(__file__).parent / "golden").glob("*.json"))
 PARTS = {"cpus": 2, "memory": "64M"}
 # Time goes on, and this guest is restored paused.
-ADDRESS_BITS = (1 << 40) - 1  # of the processor with the fewest
-
-
-def comparable(path, value):
-    """A range's mask has ones above what its host's processor addresses, as QEMU's has."""
-    return value & ADDRESS_BITS if re.fullmatch(r"env\.mtrr_var\[\d+\]\.mask", path) else value
-
-
 MOVES_ON = {("cpu", "env.tsc"), ("globalstate", "size"), ("globalstate", "runstate")}
 # What only the host can say: how fast its time-stamp counter is.
 OF_THE_HOST = "cpu/tsc_khz"
@@ -35,6 +27,20 @@ def inspected(file):
 
 def plain(sections):
     return [golden.kept({k: v for k, v in s.items() if k != "size"}) for s in sections]
+
+
+ADDRESS_BITS = (1 << 40) - 1  # of the processor with the fewest
+X87_IN_USE = 1  # a processor without XSAVE does not tell that it is as after a reset
+MCG_SER_P = 1 << 24  # recovery by software: what the host's kind of processor has
+
+
+def comparable(path, value):
+    """Without what is the host's: a range's mask has ones above what its processor addresses, as QEMU's has."""
+    if re.fullmatch(r"env\.mtrr_var\[\d+\]\.mask", path):
+        return value & ADDRESS_BITS
+    if path == "env.xstate_bv":
+        return value | X87_IN_USE
+    return value & ~MCG_SER_P if path == "env.mcg_cap" else value
 
 
 def section(state, name, instance=0):

@@ -11,7 +11,8 @@ import vm
 pytestmark = pytest.mark.machines("pci")
 
 SMOKE = pathlib.Path(__file__).resolve().parents[2] / "tools/smoke"
-GUEST = ["--kernel", vm.GUEST, "--memory", "128M", "--ready", "^GT ready", "--poke", "s", "--answer", "^GT (?!ready)", "--end", "q"]
+GUEST = ["--kernel", vm.GUEST, "--memory", "128M", "--ready", "^GT ready", "--poke", "s", "--answer", "^GT (?!ready)", "--end", "q",
+         "--downtime-limit", str(vm.DOWNTIME_LIMIT)]
 
 
 def smoke(path, *words):
