@@ -17,9 +17,10 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
+import places  # noqa: E402  (makes tools/hosts known)
+import debian  # noqa: E402
 import document  # noqa: E402
 import junit  # noqa: E402
-import places  # noqa: E402
 import schedule  # noqa: E402
 from fleet import Unavailable  # noqa: E402
 
@@ -61,6 +62,15 @@ def chosen(items, options):
 
 def where(item, kvm):
     return "host" if item["kvm"] and not kvm else "fleet" if item["fleet"] else "here"
+
+
+def fetch():
+    """What scenarios want from Debian, while there is a network: an emulated host has none to the outside."""
+    for get, what in ((debian.kernel, "generic"), (debian.kernel, "cloud"), (debian.qemu_script, "analyze-migration.py")):
+        try:
+            get(what)
+        except debian.Unavailable as why:
+            print(f"scenarios: {why}")
 
 
 def collect(build):
@@ -124,6 +134,7 @@ def main():
         for item in items:
             print(item["id"], where(item, kvm))
         return 0
+    fetch()
     try:
         outcomes, repeated, failures = run(items, options.build.resolve(), kvm)
     except Unavailable as why:
