@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket as an independent QMP client sees it."""
+import json
+import socket
+import subprocess
+
 import pytest
 import vm
 
@@ -64,6 +68,29 @@ def test_a_second_process_cannot_take_the_socket(scene):
     second.expect_exit(2)
     assert "in use" in second.stderr()
     assert guest.qmp().execute("query-status")["running"]
+
+
+@pytest.mark.no_kvm
+def test_migrate_takes_no_earlier_end_for_its_own(tmp_path):
+    """Whoever saw in query-migrate that one has failed may ask for the next before the event of the first is out."""
+    def migration(**data):
+        return {"event": "MIGRATION", "data": data}
+    said = [[{"QMP": {}}], [{"return": {}}],
+            [migration(status="failed", **{"error-desc": "of the first"}), migration(status="setup"), {"return": {}},
+             migration(status="completed", transferred=5_000_000)]]
+    path = str(tmp_path / "control.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        client = subprocess.Popen([vm.GODWIT, "migrate", "--control", path, "tcp:127.0.0.1:1"],
+                                  stdout=subprocess.PIPE, text=True)
+        connection, _ = server.accept()
+        with connection, connection.makefile("r") as requests:
+            for number, messages in enumerate(said):
+                assert number == 0 or requests.readline()
+                connection.sendall("".join(json.dumps(message) + "\n" for message in messages).encode())
+            printed, _ = client.communicate(timeout=vm.PATIENCE)
+    assert client.returncode == 0 and "migrated: 5.0 MB" in printed
 
 
 def test_migration_parameters_are_one_table(scene):

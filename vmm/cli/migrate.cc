@@ -73,6 +73,9 @@ class Follower {
             }
             const std::string name = event->value("event", "");
             const Json data = event->value("data", Json::object());
+            if (!begun_ && (name != "MIGRATION" || data.value("status", "") != "setup"))
+                continue; // the end of an earlier one, which its asker learned of before this was asked for
+            begun_ = true;
             if (name == "MIGRATION_TIMELINE" && timeline_ != nullptr)
                 timeline_->write(data);
             else if (name == "MIGRATION_STALL")
@@ -128,6 +131,7 @@ class Follower {
     control::Client& client_;
     bool live_;
     control::TimelineFile* timeline_;
+    bool begun_ = false;
 };
 
 struct MigrateOptions {

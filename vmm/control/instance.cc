@@ -315,14 +315,14 @@ Json Instance::migration_status() const {
 // The events that QEMU has too, and ours.
 void Instance::migration_record(const Json& record) {
     const std::string kind = record.at("record");
-    if (timeline_events_)
-        broadcast("MIGRATION_TIMELINE", record);
     if (kind == "phase" && record.at("phase") != "in-doubt") // which is told with its reason
         broadcast("MIGRATION", {{"status", record.at("phase")}});
     else if (kind == "round")
         broadcast("MIGRATION_PASS", {{"pass", record.at("round")}});
     else if (kind == "stall")
         broadcast("MIGRATION_STALL", record);
+    if (timeline_events_)
+        broadcast("MIGRATION_TIMELINE", record);
 }
 
 void Instance::broadcast(std::string_view name, Json data) {

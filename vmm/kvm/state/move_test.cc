@@ -123,7 +123,8 @@ TEST_CASE("registers that tests can set all arrive", "[kvm][move]") {
     kvm_vcpu_events arrived{};
     must(KVM_CONTROL(to, KVM_GET_VCPU_EVENTS, &arrived));
     REQUIRE(arrived.nmi.masked == 1);
-    REQUIRE(arrived.interrupt.shadow == KVM_X86_SHADOW_INT_STI);
+    // SVM has one shadow for both instructions, and its KVM tells both.
+    REQUIRE((arrived.interrupt.shadow & KVM_X86_SHADOW_INT_STI) != 0);
 }
 
 TEST_CASE("a register without a field travels beside, and returns to its first value", "[kvm][move]") {
