@@ -5,8 +5,7 @@
 #pragma once
 
 #include "devices/console/stream_console.h"
-
-#include <sys/types.h>
+#include "vmm/base/unix_socket.h"
 
 namespace godwit {
 
@@ -16,7 +15,6 @@ class SocketConsole final : public StreamConsole {
     static Result<std::unique_ptr<SocketConsole>> create(Loop& loop, const std::string& path,
                                                          Limits limits = {});
     SocketConsole(Loop& loop, const std::string& path, Limits limits);
-    ~SocketConsole() override;
 
   private:
     Status listen();
@@ -25,10 +23,8 @@ class SocketConsole final : public StreamConsole {
     void peer_gone() override;
 
     const std::string path_;
-    Fd listener_;
+    UnixListener listener_;
     std::unique_ptr<Watch> listener_watch_;
-    dev_t device_ = 0; // of the socket file that is ours
-    ino_t inode_ = 0;
 };
 
 } // namespace godwit

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket as an independent QMP client sees it."""
+import contextlib
 import json
+import pathlib
 import socket
 import subprocess
 
@@ -45,6 +47,101 @@ def test_wrong_requests_are_answered_and_harm_nothing(scene):
             assert answer["id"] == 5
     assert control.execute("query-status")["running"]
     guest.cli("quit")
+
+
+def told(guest, request, ends=True):
+    """What a client hears that says this and, if it `ends`, shuts down its writing side: until the server closes."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(vm.PATIENCE)
+        client.connect(str(guest.control))
+        client.sendall(request)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
+        heard = []
+        with contextlib.suppress(ConnectionResetError), client.makefile("r") as answers:  # of what was sent too much
+            for line in answers:
+                heard.append(json.loads(line))
+    return heard[1:]
+
+
+NEGOTIATE = b'{"execute":"qmp_capabilities"}'
+RUNNING = {"return": {"status": "running", "running": True, "singlestep": False}}
+
+
+@pytest.mark.parametrize("text", [
+    NEGOTIATE + b'{"execute":"query-status"}', NEGOTIATE + b'{"execute":"query-status"}\n',
+    NEGOTIATE + b'\n{\n  "execute":\n  "query-status"\n}\n', b" \r\n\t" + NEGOTIATE + b'\r\n\r\n{"execute" : "query-status"} '],
+    ids=["one-line", "one-line-that-ends", "indented", "blanks"])
+def test_a_request_ends_where_its_json_ends(scene, text):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    for _ in range(20):
+        assert told(guest, text) == [{"return": {}}, RUNNING]
+    guest.cli("quit")
+
+
+def test_requests_are_dealt_with_one_after_the_other(scene):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    talk = [{"execute": command, "id": id} for id, command in enumerate(("stop", "query-status", "cont", "query-status"))]
+    heard = told(guest, NEGOTIATE + b"".join(json.dumps(request).encode() for request in talk))
+    answers = [one for one in heard if "event" not in one][1:]
+    assert [one["id"] for one in answers] == [0, 1, 2, 3]
+    assert [one["return"].get("status") for one in answers] == [None, "paused", None, "running"]
+    # More than a socket holds, and more than a client may have waiting.
+    many = told(guest, NEGOTIATE + 5000 * b'{"execute":"query-status"}' + b'{"execute":"quit"}')
+    assert many.count(RUNNING) == 5000
+    guest.expect_exit(0)
+
+
+def test_an_id_comes_back_as_it_was(scene):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    ids = [None, 7, "text", {"a": [1]}, [], 1.5, False]
+    heard = told(guest, NEGOTIATE + b"".join(json.dumps({"execute": "query-name", "id": id}).encode() for id in ids))
+    assert [one["id"] for one in heard[1:]] == ids
+    assert "id" not in heard[0]
+    guest.cli("quit")
+
+
+@pytest.mark.parametrize("request_text, error_class, ends", [
+    (b'{"execute":"qmp_capabilities"}', "CommandNotFound", True),  # once is enough
+    (b'{"execute":"query-sta', "GenericError", True),
+    (b"[" * 2000, "GenericError", False),
+    (b'{"execute":"' + b"x" * 70000, "GenericError", False),
+], ids=["negotiated-twice", "cut-off", "too-deep", "too-long"])
+def test_a_wrong_request_is_answered_before_the_end(scene, request_text, error_class, ends):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    heard = told(guest, NEGOTIATE + request_text, ends)
+    assert [one.get("error", {}).get("class") for one in heard] == [None, error_class]
+    assert told(guest, NEGOTIATE + b'{"execute":"query-status"}')[-1] == RUNNING
+    guest.cli("quit")
+
+
+def test_nothing_that_qemu_offers_can_be_enabled(scene):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    enable = '{"execute":"qmp_capabilities","arguments":{"enable":%s}}'
+    assert told(guest, (enable % "[]").encode()) == [{"return": {}}]
+    heard = told(guest, (enable % '["oob"]').encode() + b'{"execute":"query-status"}')
+    assert "oob" in heard[0]["error"]["desc"] and heard[1]["error"]["class"] == "CommandNotFound"
+    guest.cli("quit")
+
+
+def test_a_successors_socket_stays(scene):
+    """Somebody has removed the file, and another process has put its own there."""
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    control = guest.qmp()
+    pathlib.Path(guest.control).unlink()
+    successor = scene.run("prog=heartbeat", name="source")
+    successor.wait_line(r"^GT ready")
+    successor.wait_control()
+    control.execute("quit")
+    guest.expect_exit(0)
+    assert told(successor, NEGOTIATE + b'{"execute":"query-status"}')[-1] == RUNNING
+    successor.cli("quit")
 
 
 def test_a_client_that_floods_is_dropped_and_others_are_served(scene):

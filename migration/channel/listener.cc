@@ -9,9 +9,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 namespace godwit::migration {
 
@@ -38,16 +35,6 @@ bool is_loopback(const sockaddr_storage& name) {
     const in6_addr& address = reinterpret_cast<const sockaddr_in6&>(name).sin6_addr;
     return IN6_IS_ADDR_LOOPBACK(&address) ||
            (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == kLoopbackNet);
-}
-
-// A socket file that nobody listens on any more is in the way of bind().
-bool is_stale(const sockaddr_un& name) {
-    struct stat info {};
-    if (::stat(name.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode))
-        return false;
-    const Fd probe = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    return probe && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 &&
-           errno == ECONNREFUSED;
 }
 
 } // namespace
@@ -102,18 +89,10 @@ Result<Listener> Listener::open_tcp(Address address) {
 }
 
 Result<Listener> Listener::open_unix(Address address) {
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    std::ranges::copy(address.path, name.sun_path); // its length was checked when the address was parsed
-    Fd socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket)
-        return system_error(errno, "create a socket");
-    if (is_stale(name))
-        (void)::unlink(name.sun_path);
-    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0 ||
-        ::listen(socket.get(), kBacklog) != 0)
-        return system_error(errno, fmt::format("listen on {}", address.text()));
-    return Listener{std::move(socket), std::move(address)};
+    UnixListener socket = TRY(UnixListener::open(address.path, kBacklog));
+    Listener listener{TRY(socket.fd().duplicate()), std::move(address)};
+    listener.file_ = std::move(socket);
+    return listener;
 }
 
 Result<Listener> Listener::open_fd(Address address) {
@@ -124,11 +103,6 @@ Result<Listener> Listener::open_fd(Address address) {
     Listener listener{Fd::adopt(address.fd), std::move(address)};
     listener.connected_ = listening == 0;
     return listener;
-}
-
-Listener::~Listener() {
-    if (socket_ && address_.kind == Address::Kind::Unix)
-        (void)::unlink(address_.path.c_str());
 }
 
 Result<bool> Listener::wait(std::chrono::milliseconds timeout, const Cancel* cancel) {

@@ -5,7 +5,7 @@
 
 #include "migration/channel/address.h"
 #include "migration/channel/channel.h"
-#include "vmm/base/fd.h"
+#include "vmm/base/unix_socket.h"
 
 namespace godwit::migration {
 
@@ -15,7 +15,7 @@ class Listener {
     static Result<Listener> open(const Address& address);
     Listener(Listener&&) noexcept = default;
     Listener& operator=(Listener&&) = delete;
-    ~Listener();
+    ~Listener() = default;
 
     // With the port that the kernel chose when 0 was asked for.
     const Address& address() const { return address_; }
@@ -35,6 +35,7 @@ class Listener {
     static Result<Listener> open_fd(Address address);
 
     Fd socket_;
+    UnixListener file_; // Unix: the socket's file
     Address address_;
     bool outside_ = false;
     bool connected_ = false; // the descriptor that was given is the connection itself

@@ -3,7 +3,7 @@
 
 #include "vmm/base/json.h"
 #include "vmm/base/log.h"
-#include "vmm/base/unix_socket.h"
+#include "vmm/control/json_stream.h"
 
 #include <cerrno>
 #include <chrono>
@@ -15,9 +15,9 @@ namespace godwit::control {
 
 namespace {
 
-constexpr std::size_t kMaxLine = 64 * 1024;
 constexpr std::size_t kMaxUnsent = 1024 * 1024;
 constexpr std::size_t kMaxClients = 16;
+constexpr int kBacklog = 8;
 
 Json timestamp() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -38,21 +38,25 @@ struct QmpServer::Client {
     std::uint64_t id;
     Fd fd;
     std::unique_ptr<Watch> watch;
-    std::string received;
+    JsonStream requests;
     std::string unsent;
+    bool awaits = false; // the answer to its last request; until then no other one is looked at
     bool negotiated = false;
-    bool closing = false;
+    bool silent = false; // it sends no more
+    bool broken = false; // nothing more is to be had from it or told to it
+
+    bool done() const { return broken || (silent && !awaits && requests.size() == 0 && unsent.empty()); }
 };
 
 void Responder::send(Json message) const {
-    if (!id_.is_null())
-        message["id"] = id_;
+    if (id_)
+        message["id"] = *id_;
     const auto server = server_.lock();
     if (server == nullptr)
         return;
     (*server)->loop_.post([weak = server_, client = client_, message = std::move(message)] {
         if (const auto alive = weak.lock())
-            (*alive)->send_to(client, message);
+            (*alive)->answer(client, message);
     });
 }
 
@@ -69,20 +73,18 @@ void Responder::failure(std::string_view error_class, std::string_view text) con
 }
 
 Result<std::unique_ptr<QmpServer>> QmpServer::create(Loop& loop, const std::string& path, Handler handler) {
-    Fd listener = TRY_IN(listen_unix(path), "control socket");
-    std::unique_ptr<QmpServer> server{new QmpServer{loop, std::move(listener), path, std::move(handler)}};
+    UnixListener listener = TRY_IN(UnixListener::open(path, kBacklog), "control socket");
+    std::unique_ptr<QmpServer> server{new QmpServer{loop, std::move(listener), std::move(handler)}};
     server->watch_ = TRY(loop.watch(server->listener_.get(), EPOLLIN,
                                     [raw = server.get()](std::uint32_t) { raw->accept_clients(); }));
     return server;
 }
 
-QmpServer::QmpServer(Loop& loop, Fd listener, std::string path, Handler handler)
-    : loop_(loop), listener_(std::move(listener)), path_(std::move(path)), handler_(std::move(handler)),
+QmpServer::QmpServer(Loop& loop, UnixListener listener, Handler handler)
+    : loop_(loop), listener_(std::move(listener)), handler_(std::move(handler)),
       self_(std::make_shared<QmpServer*>(this)) {}
 
-QmpServer::~QmpServer() {
-    ::unlink(path_.c_str());
-}
+QmpServer::~QmpServer() = default;
 
 void QmpServer::accept_clients() {
     for (;;) {
@@ -110,62 +112,102 @@ void QmpServer::accept_clients() {
     }
 }
 
-void QmpServer::client_ready(std::uint64_t id, std::uint32_t) {
+void QmpServer::client_ready(std::uint64_t id, std::uint32_t events) {
     const auto found = clients_.find(id);
     if (found == clients_.end())
         return;
     Client& client = *found->second;
-    char buffer[4096];
-    ssize_t count;
-    while ((count = ::read(client.fd.get(), buffer, sizeof buffer)) > 0 && !client.closing) {
-        client.received.append(buffer, static_cast<std::size_t>(count));
-        std::size_t start = 0;
-        for (std::size_t end; (end = client.received.find('\n', start)) != std::string::npos; start = end + 1)
-            line_received(client, std::string_view{client.received}.substr(start, end - start));
-        client.received.erase(0, start);
-        if (client.received.size() > kMaxLine) {
-            send(client, {{"error", {{"class", "GenericError"}, {"desc", "the request is too long"}}}});
-            client.closing = true;
-        }
-    }
-    const bool gone = count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
-    if (!flush(client) || gone || client.closing)
+    serve(client);
+    // Both directions are shut down: nobody is there who could read an answer.
+    if (!flush(client) || (events & EPOLLHUP) != 0)
+        client.broken = true;
+    if (client.done())
         clients_.erase(found);
 }
 
-void QmpServer::line_received(Client& client, std::string_view line) {
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos)
-        return;
-    const auto refuse = [&](std::string_view error_class, std::string_view text, const Json& id = nullptr) {
-        Json message{{"error", {{"class", error_class}, {"desc", text}}}};
-        if (!id.is_null())
-            message["id"] = id;
+void QmpServer::serve(Client& client) {
+    do {
+        while (!client.awaits && !client.broken) {
+            const auto value = client.requests.next();
+            if (!value)
+                break;
+            received(client, *value);
+        }
+        if (client.requests.too_long())
+            return give_up(client, "the request is too long");
+    } while (read(client));
+    if (client.silent && !client.awaits && client.requests.size() > 0)
+        give_up(client, "the request has no end");
+}
+
+bool QmpServer::read(Client& client) {
+    char buffer[4096];
+    if (client.silent || client.broken || client.requests.size() > JsonStream::kMaxValue)
+        return false; // what is there comes first
+    const ssize_t count = ::read(client.fd.get(), buffer, sizeof buffer);
+    if (count < 0) {
+        client.broken = errno != EAGAIN && errno != EINTR;
+        return errno == EINTR;
+    }
+    client.silent = count == 0;
+    client.requests.append({buffer, static_cast<std::size_t>(count)});
+    return count > 0;
+}
+
+void QmpServer::give_up(Client& client, std::string_view why) {
+    client.requests = {};
+    client.silent = true;
+    send(client, {{"error", {{"class", "GenericError"}, {"desc", why}}}});
+}
+
+void QmpServer::received(Client& client, const std::string& text) {
+    const Json parsed = parse_json(text);
+    std::optional<Json> id;
+    const auto refuse = [&](std::string_view error_class, std::string_view why) {
+        Json message{{"error", {{"class", error_class}, {"desc", why}}}};
+        if (id)
+            message["id"] = *id;
         send(client, message);
     };
-    const Json parsed = parse_json(line);
     if (!parsed.is_object())
         return refuse("GenericError", "the request is not a JSON object");
-    const Json id = parsed.value("id", Json{});
+    if (const auto given = parsed.find("id"); given != parsed.end())
+        id = *given;
     const auto command = parsed.find("execute");
     if (command == parsed.end() || !command->is_string())
-        return refuse("GenericError", "the request has no 'execute' with a command's name", id);
+        return refuse("GenericError", "the request has no 'execute' with a command's name");
     for (const auto& [key, value] : parsed.items()) {
         if (key != "execute" && key != "arguments" && key != "id")
-            return refuse("GenericError", fmt::format("the request has an unknown member '{}'", key), id);
+            return refuse("GenericError", fmt::format("the request has an unknown member '{}'", key));
     }
     Request request{command->get<std::string>(), parsed.value("arguments", Json::object())};
     if (!request.arguments.is_object())
-        return refuse("GenericError", "'arguments' is not an object", id);
-    if (request.command == "qmp_capabilities") {
-        client.negotiated = true;
-        Json message{{"return", Json::object()}};
-        if (!id.is_null())
-            message["id"] = id;
-        return send(client, message);
-    }
+        return refuse("GenericError", "'arguments' is not an object");
+    client.awaits = true;
+    const Responder responder{self_, client.id, std::move(id)};
+    if (request.command == "qmp_capabilities")
+        return negotiate(client, request, responder);
     if (!client.negotiated)
-        return refuse("CommandNotFound", "expecting capabilities negotiation with 'qmp_capabilities'", id);
-    handler_(request, Responder{self_, client.id, id});
+        return responder.failure("CommandNotFound",
+                                 "expecting capabilities negotiation with 'qmp_capabilities'");
+    handler_(request, responder);
+}
+
+// As QEMU does: once, and the greeting offers nothing that could be enabled.
+void QmpServer::negotiate(Client& client, const Request& request, const Responder& responder) {
+    if (client.negotiated)
+        return responder.failure("CommandNotFound",
+                                 "capabilities were negotiated before; this one has no effect");
+    for (const auto& [key, value] : request.arguments.items()) {
+        if (key != "enable" || !value.is_array())
+            return responder.failure(
+                invalid_input("qmp_capabilities: '{}' is not a list named 'enable'", key));
+        if (!value.empty())
+            return responder.failure(
+                invalid_input("qmp_capabilities: capability {} is not available", json_text(value.front())));
+    }
+    client.negotiated = true;
+    responder.success();
 }
 
 void QmpServer::send(Client& client, const Json& message) {
@@ -174,8 +216,8 @@ void QmpServer::send(Client& client, const Json& message) {
     flush(client);
     if (client.unsent.size() > kMaxUnsent) {
         log::warning("control socket: a client does not read its answers and is dropped");
-        client.closing = true;
-        ::shutdown(client.fd.get(), SHUT_RDWR);
+        client.broken = true;
+        ::shutdown(client.fd.get(), SHUT_RDWR); // so that it is seen to be ready
     }
 }
 
@@ -190,9 +232,16 @@ bool QmpServer::flush(Client& client) {
     return true;
 }
 
-void QmpServer::send_to(std::uint64_t client, const Json& message) {
-    if (const auto found = clients_.find(client); found != clients_.end())
-        send(*found->second, message);
+void QmpServer::answer(std::uint64_t id, const Json& message) {
+    const auto found = clients_.find(id);
+    if (found == clients_.end())
+        return;
+    Client& client = *found->second;
+    client.awaits = false;
+    send(client, message);
+    serve(client);
+    if (client.done())
+        clients_.erase(found);
 }
 
 void QmpServer::broadcast(std::string name, Json data) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The control socket's server side: QMP (QEMU Machine Protocol) over a unix socket. A greeting, capabilities
-// negotiation, then one JSON object per line in each direction, with asynchronous events in between.
-// What a client may send is bounded; a client that does not read is dropped.
-// Threads: owned by the loop; broadcast() and Responder from any thread.
+// negotiation, then JSON objects in each direction, with asynchronous events in between.
+// What a client may send is bounded; a client that does not read is dropped; one that has shut down its
+// writing side gets the answers to what it sent. Threads: owned by the loop; broadcast() and Responder from
+// any thread.
 #pragma once
 
-#include "vmm/base/result.h"
+#include "vmm/base/unix_socket.h"
 #include "vmm/loop/loop.h"
 
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace godwit::control {
@@ -37,13 +39,13 @@ class Responder {
 
   private:
     friend class QmpServer;
-    Responder(std::weak_ptr<QmpServer*> server, std::uint64_t client, Json id)
+    Responder(std::weak_ptr<QmpServer*> server, std::uint64_t client, std::optional<Json> id)
         : server_(std::move(server)), client_(client), id_(std::move(id)) {}
     void send(Json message) const;
 
     std::weak_ptr<QmpServer*> server_;
     std::uint64_t client_;
-    Json id_;
+    std::optional<Json> id_; // any JSON value, null too; returned as it came
 };
 
 class QmpServer {
@@ -62,17 +64,21 @@ class QmpServer {
     friend class Responder;
     struct Client;
 
-    QmpServer(Loop& loop, Fd listener, std::string path, Handler handler);
+    QmpServer(Loop& loop, UnixListener listener, Handler handler);
     void accept_clients();
     void client_ready(std::uint64_t id, std::uint32_t events);
-    void line_received(Client& client, std::string_view line);
+    // Deals with what was sent, one request after the other: the next one when the last one is answered.
+    void serve(Client& client);
+    bool read(Client& client);
+    void give_up(Client& client, std::string_view why);
+    void received(Client& client, const std::string& text);
+    void negotiate(Client& client, const Request& request, const Responder& responder);
     void send(Client& client, const Json& message);
     bool flush(Client& client);
-    void send_to(std::uint64_t client, const Json& message);
+    void answer(std::uint64_t client, const Json& message);
 
     Loop& loop_;
-    Fd listener_;
-    std::string path_;
+    UnixListener listener_;
     Handler handler_;
     std::unique_ptr<Watch> watch_;
     std::map<std::uint64_t, std::unique_ptr<Client>> clients_;

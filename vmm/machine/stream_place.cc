@@ -57,14 +57,13 @@ migration::wire::WaitFor patient(const migration::Cancel& cancel, std::chrono::m
 }
 
 Result<Fd> accept_one(const std::string& path, const migration::Cancel& cancel) {
-    const Fd listener = TRY(listen_unix(path));
+    const UnixListener listener = TRY(UnixListener::open(path, 1));
     log::info("waiting for a stream on '{}{}'", kUnixPrefix, path);
     const auto wait = patient(cancel, kForEver);
     int raw = -1;
     Status waited;
-    while (raw < 0 && (waited = wait(listener, POLLIN)).ok())
+    while (raw < 0 && (waited = wait(listener.fd(), POLLIN)).ok())
         raw = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    ::unlink(path.c_str());
     TRY(std::move(waited));
     return Fd::adopt(raw);
 }

@@ -73,13 +73,14 @@ TEST_CASE("a reader that rests is not waited for without end, nor after a cancel
     const std::string much(8 << 20, 'x');
     std::unique_ptr<StreamOutput> output;
     Fd reader;
+    UnixListener listener;
     SECTION("a FIFO") {
         REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
         reader = std::move(open_file(folder / "fifo", O_RDONLY | O_NONBLOCK)).value();
         output = std::make_unique<StreamOutput>(std::move(StreamOutput::create(folder / "fifo")).value());
     }
     SECTION("a socket") {
-        reader = std::move(listen_unix(folder / "socket")).value();
+        listener = std::move(UnixListener::open(folder / "socket", 1)).value();
         output = std::make_unique<StreamOutput>(
             std::move(StreamOutput::create("unix:" + folder / "socket")).value());
     }
