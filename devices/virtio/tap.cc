@@ -8,9 +8,14 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/if_tun.h>
+#include <memory>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace godwit::virtio {
 
@@ -25,12 +30,36 @@ std::string_view attach_failure(int errno_value) {
         return "another process uses it";
     case EPERM:
     case EACCES:
-        return "it does not exist and may not be created, or it belongs to another user (CAP_NET_ADMIN)";
+        return "it belongs to another user (CAP_NET_ADMIN)";
     case EINVAL:
         return "it exists and is not a tap interface, or it was created with other flags";
     default:
         return {};
     }
+}
+
+Error not_there(const std::string& interface_name) {
+    return Error{
+        ErrorCode::NoDevice,
+        fmt::format("there is no such interface (`ip tuntap add dev {} mode tap` makes it)", interface_name)};
+}
+
+bool has_address(const std::string& interface_name) {
+    ifaddrs* all = nullptr;
+    if (::getifaddrs(&all) != 0)
+        return true; // not known
+    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner{all, &::freeifaddrs};
+    for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
+        if (one->ifa_addr == nullptr || interface_name != one->ifa_name)
+            continue;
+        if (one->ifa_addr->sa_family == AF_INET)
+            return true;
+        // The kernel gives every interface a link-local address.
+        if (one->ifa_addr->sa_family == AF_INET6 &&
+            !IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr))
+            return true;
+    }
+    return false;
 }
 
 } // namespace
@@ -70,6 +99,9 @@ Result<std::unique_ptr<Tap>> Tap::open(const std::string& interface_name) {
     if (!opened.ok())
         return Error{ErrorCode::NoDevice, std::move(opened).error().text}.in(context);
     Fd fd = std::move(*opened);
+    const unsigned index = ::if_nametoindex(interface_name.c_str());
+    if (index == 0)
+        return not_there(interface_name).in(context);
 
     ifreq request{};
     std::memcpy(request.ifr_name, interface_name.data(), interface_name.size());
@@ -79,6 +111,8 @@ Result<std::unique_ptr<Tap>> Tap::open(const std::string& interface_name) {
         const auto cause = attach_failure(code);
         return error(ErrorCode::NoDevice, "{}: {}", context, cause.empty() ? std::strerror(code) : cause);
     }
+    if (::if_nametoindex(interface_name.c_str()) != index) // removed just then, and made by attaching
+        return not_there(interface_name).in(context);
     return std::unique_ptr<Tap>{new Tap{std::move(fd), interface_name}};
 }
 
@@ -113,6 +147,21 @@ Status Tap::check_present() const {
     ifreq request{};
     if (::ioctl(fd_.get(), TUNGETIFF, &request) < 0) // EBADFD: detached, because the interface was removed
         return error(ErrorCode::NoDevice, "it was removed");
+    return {};
+}
+
+std::string Tap::lack() const {
+    const Fd socket = Fd::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    interface_name_.copy(request.ifr_name, IFNAMSIZ - 1);
+    if (!socket || ::ioctl(socket.get(), SIOCGIFFLAGS, &request) < 0)
+        return {}; // in another network namespace
+    if ((request.ifr_flags & IFF_UP) == 0)
+        return "is down";
+    const std::string folder = "/sys/class/net/" + interface_name_;
+    const bool known = ::access(folder.c_str(), F_OK) == 0;
+    if (known && ::access((folder + "/master").c_str(), F_OK) != 0 && !has_address(interface_name_))
+        return "has neither a bridge nor an address";
     return {};
 }
 

@@ -14,8 +14,8 @@ namespace godwit::virtio {
 
 class Tap final : public FrameBackend {
   public:
-    // Attaches to an existing interface, or creates one for the life of this object where that is permitted.
-    // NoDevice with the cause: no /dev/net/tun, no permission, in use by another process.
+    // Attaches to an existing interface. NoDevice with the cause: no such interface (the kernel would make
+    // one, which is down and leads nowhere), no /dev/net/tun, no permission, in use by another process.
     static Result<std::unique_ptr<Tap>> open(const std::string& interface_name);
     // Takes a descriptor that somebody else opened; it must be a tap with virtio headers and without packet
     // information (IFF_TAP, IFF_VNET_HDR, IFF_NO_PI).
@@ -24,6 +24,9 @@ class Tap final : public FrameBackend {
     const std::string& interface_name() const { return interface_name_; }
     // An error when the interface has gone away since it was opened. Any thread.
     Status check_present() const;
+    // Why frames cannot get anywhere from it now, "is down" say; empty when nothing speaks against it. Any
+    // thread.
+    std::string lack() const;
 
     std::string name() const override;
     int fd() const override { return fd_.get(); }

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <iostream>
 #include <linux/if_ether.h>
@@ -30,6 +31,37 @@ namespace {
 std::string test_interface() {
     return fmt::format("gwt{}", ::getpid() % 1000000);
 }
+
+// The descriptor, or a failure in errno.
+Fd attach(const std::string& name, short flags) {
+    Fd fd = Fd::adopt(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+    ifreq request{};
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    request.ifr_flags = flags;
+    if (!fd || ::ioctl(fd.get(), TUNSETIFF, &request) != 0)
+        return {};
+    return fd;
+}
+
+constexpr short kFlags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+
+// An interface that is there although nobody has it open, as `ip tuntap add` makes it.
+class Interface {
+  public:
+    explicit Interface(const std::string& name) : name_(name) {
+        const Fd fd = attach(name, kFlags);
+        REQUIRE(fd);
+        REQUIRE(::ioctl(fd.get(), TUNSETPERSIST, 1) == 0);
+    }
+    Interface(const Interface&) = delete;
+    ~Interface() {
+        const Fd fd = attach(name_, kFlags);
+        (void)::ioctl(fd.get(), TUNSETPERSIST, 0);
+    }
+
+  private:
+    std::string name_;
+};
 
 void bring_up(const std::string& name) {
     const Fd control = Fd::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -71,6 +103,7 @@ TEST_CASE("offloads in the kernel's terms") {
 
 TEST_CASE("a tap is opened, refuses a second owner, and carries frames") {
     const auto name = test_interface();
+    const Interface interface { name };
     auto opened = Tap::open(name);
     REQUIRE(opened.ok());
     auto tap = std::move(*opened);
@@ -116,17 +149,41 @@ TEST_CASE("a tap is opened, refuses a second owner, and carries frames") {
     CHECK(rest == -EAGAIN);
 }
 
+TEST_CASE("a tap that is not there is named, and not made") {
+    const auto name = test_interface();
+    const auto opened = Tap::open(name);
+    REQUIRE_FALSE(opened.ok());
+    CHECK(opened.error().code == ErrorCode::NoDevice);
+    CHECK_THAT(opened.error().text, Contains(name) && Contains("no such interface"));
+    CHECK(::if_nametoindex(name.c_str()) == 0);
+}
+
+TEST_CASE("a tap that leads nowhere says so") {
+    const auto name = test_interface();
+    const Interface interface { name };
+    const auto tap = std::move(Tap::open(name)).value();
+    CHECK(tap->lack() == "is down");
+    bring_up(name);
+    if (::access(("/sys/class/net/" + name).c_str(), F_OK) == 0)
+        CHECK(tap->lack() == "has neither a bridge nor an address");
+    const Fd control = Fd::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    auto& address = reinterpret_cast<sockaddr_in&>(request.ifr_addr);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(0xc0000201); // 192.0.2.1, of documents (RFC 5737)
+    REQUIRE(::ioctl(control.get(), SIOCSIFADDR, &request) == 0);
+    CHECK(tap->lack().empty());
+}
+
 TEST_CASE("a descriptor is adopted when it is the right kind of tap") {
     const auto name = test_interface();
     const auto opened = [&](short flags) {
-        Fd fd = Fd::adopt(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
-        ifreq request{};
-        name.copy(request.ifr_name, IFNAMSIZ - 1);
-        request.ifr_flags = flags;
-        REQUIRE(::ioctl(fd.get(), TUNSETIFF, &request) == 0);
+        Fd fd = attach(name, flags);
+        REQUIRE(fd);
         return fd;
     };
-    auto adopted = Tap::adopt(opened(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR));
+    auto adopted = Tap::adopt(opened(kFlags));
     REQUIRE(adopted.ok());
     CHECK((*adopted)->interface_name() == name);
     CHECK((::fcntl((*adopted)->fd(), F_GETFL) & O_NONBLOCK) != 0);
@@ -141,8 +198,8 @@ TEST_CASE("a descriptor is adopted when it is the right kind of tap") {
 
 int main(int argc, char** argv) {
     constexpr int kSkipped = 77;
-    if (const auto probe = Tap::open(test_interface()); !probe.ok()) {
-        std::cout << "skipped: " << probe.error().text << "\n";
+    if (!attach(test_interface(), kFlags)) {
+        std::cout << "skipped: no tap may be made here: " << std::strerror(errno) << "\n";
         return kSkipped;
     }
     return Catch::Session().run(argc, argv);

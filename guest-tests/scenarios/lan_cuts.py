@@ -21,10 +21,10 @@ class LanCut(Handover):
         self.relay.send(b"\n")
 
     def runs_at_the_source(self):
-        return "running" in self.source.cli("status").stdout
+        return "running" in self.source.status()
 
     def runs_at_the_destination(self):
-        return "running" in self.destination.cli("status").stdout
+        return "running" in self.destination.status()
 
     def before_commit(self):
         """It fails while the LAN is cut, and the guest goes on where it is."""
@@ -39,10 +39,10 @@ class LanCut(Handover):
         self.is_in_doubt()
         if arrives:
             patiently("the destination runs the guest", self.runs_at_the_destination)
-            assert "guest: here\n" in self.destination.cli("status").stdout
+            assert "guest: here\n" in self.destination.status()
         else:
             self.destination.wait_stderr("waiting for a migration again")
-            assert "guest: not here yet\n" in self.destination.cli("status").stdout
+            assert "guest: not here yet\n" in self.destination.status()
         asked = self.source.cli("resolve", check=False)
         assert asked.returncode == 7, asked.stderr
         self.stage.never_two()

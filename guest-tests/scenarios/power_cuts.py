@@ -48,12 +48,12 @@ class PowerCut(Handover):
 
     def _at_the_destination(self):
         def decided():
-            if "running" in self.destination.cli("status").stdout:
+            if "running" in self.destination.status():
                 return MOVED
             again = "waiting for a migration again" in self.destination.stderr()
             return (again or not self.greeted) and GONE  # who was not greeted knows of no migration
         seen = patiently("the destination has or has not the guest", decided)
-        says = self.destination.cli("status").stdout
+        says = self.destination.status()
         assert ("guest: here\n" if seen == MOVED else "guest: not here yet\n") in says, says
         return seen
 
@@ -66,7 +66,7 @@ class PowerCut(Handover):
             self.is_in_doubt()
             return DOUBT
         assert status == 5, self.client.transcript()
-        says = patiently("the source runs its guest", lambda: "running" in (s := self.source.cli("status").stdout) and s)
+        says = patiently("the source runs its guest", lambda: "running" in (s := self.source.status()) and s)
         assert "guest: here\n" in says, says
         return STAYED
 

@@ -224,7 +224,7 @@ def test_paused_guest_stays_paused(scene, tcp_address):
 def goes_on(source):
     last = heartbeats(source)[-1]
     source.wait_line(rf"GT heartbeat n={last + 5}\b")
-    assert "running" in source.cli("status").stdout
+    assert "running" in source.status()
 
 
 def second_attempt(scene, source, **parts):

@@ -259,6 +259,15 @@ class Vm(Process):
                          f"{self.transcript()}")
         return done
 
+    def status(self):
+        """What `godwit status` prints; nothing of a process that has ended, even just now."""
+        while self.alive():
+            done = self.cli("status", check=False)
+            if done.returncode == 0:
+                return done.stdout
+            self.wait_exit()
+        return ""
+
     def report(self, topic):
         """The values of the last `GT topic key=value ...` line, or None."""
         for text in reversed(self.stdout()):

@@ -7,6 +7,7 @@
 #include "devices/virtio/tap.h"
 #include "transports/ccw/virtio_ccw.h"
 #include "transports/pci/virtio_pci.h"
+#include "vmm/base/log.h"
 
 #include <unistd.h>
 
@@ -131,6 +132,8 @@ Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, cons
     options.mtu = config.mtu;
     auto tap = TRY_IN(virtio::Tap::open(config.tap), config.id);
     const virtio::Tap& raw = *tap;
+    if (const std::string lack = raw.lack(); !lack.empty())
+        log::warning("{}: {} {}", config.id, raw.name(), lack);
     auto net = TRY(virtio::Net::create(options, std::move(tap), places.loop));
     return plugged<NetUnit>(places, config.place, std::move(net), raw);
 }
