@@ -50,9 +50,10 @@ class Here:
         """Options for a card; `number` is the place: 0 or 1."""
         return ["--net", f"tap=tap{number},mac={mac}"]
 
-    def receive_at(self, _number):
-        """Where a receiver there listens, with its options, and how the other place reaches it."""
-        address = f"unix:{self.path}/move"
+    def receive_at(self, number):
+        """Where a receiver there listens, with its options, and how the other place reaches it. It does so as long as the
+        guest is there."""
+        address = f"unix:{self.path}/move-{number}"
         return [address], address
 
     def migrate(self, source, _number, *words):

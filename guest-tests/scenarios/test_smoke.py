@@ -27,7 +27,7 @@ def smoke(path, *words):
     outcomes = list(steps.values())
     assert [suite.get(key) for key in ("tests", "failures", "skipped")] == \
         [str(n) for n in (len(steps), outcomes.count("failure"), outcomes.count("skipped"))]
-    return done.returncode, steps, log.read_text()
+    return done.returncode, steps, f"{log.read_text()}\n--- what tools/smoke said\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.machines("pci", "ccw")
