@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 import debian
+import fleet
 import pytest
 
 LAB = pathlib.Path(__file__).resolve().parents[2] / "tools/lab"
@@ -142,3 +144,11 @@ def test_a_lab_that_is_up(tmp_path):
         time.sleep(0.05)
     assert lab("status").returncode == 3
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.fleet
+def test_a_command_whose_host_dies_is_the_hosts_failure():
+    with fleet.Fleet([fleet.HostSpec("host", memory=512)], lan=False).wait_ready() as hosts:
+        threading.Timer(1, hosts["host"].process.kill).start()
+        with pytest.raises(fleet.HostFailed, match="^host host failed"):
+            hosts["host"].run(["sleep", "60"])

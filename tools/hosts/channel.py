@@ -317,6 +317,10 @@ class Channel:
         self._over.set()
         self._on_loss(why)
 
+    def gone(self):
+        """Why the host is not there any more, or None."""
+        return self._gone
+
     def wait_lost(self):
         """Until everybody knows that the host is gone, which it is."""
         self._over.wait()

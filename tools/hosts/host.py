@@ -25,6 +25,7 @@ CPU = ("EPYC,-xsave,-avx,-avx2,-f16c,-xsavec,-xsaveopt,-xgetbv1,-fma,"
        "-rdseed,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-sha-ni")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BOOT_LIMIT = 120.0  # seconds; it takes five on a machine that has nothing else to do
+KNOWN_LIMIT = 5.0  # for which a host that is gone may take to say why
 
 
 class HostFailed(Exception):
@@ -96,6 +97,7 @@ class Host:
         self.booted_at = time.monotonic()
         self._console = collections.deque(maxlen=400)
         self._ready = threading.Event()
+        self._known = threading.Event()  # that it is lost, and why
         self._wanted_off = False
         self._kernel = debian.kernel("generic")
         kept = []
@@ -174,6 +176,8 @@ class Host:
 
     def check(self):
         """Raises HostFailed when it is not there although nobody switched it off."""
+        if self._channel.gone():
+            self._known.wait(KNOWN_LIMIT)
         if self.failure:
             raise HostFailed(self.failure)
 
@@ -187,6 +191,7 @@ class Host:
                 time.sleep(1)  # its kernel's last words
             self.failure = f"host {self.name} failed: {why}\n{self.console()}"
             self.process.kill()
+        self._known.set()
 
     def _wait_end(self):
         said = self.process.stderr.read().decode(errors="replace").strip()
