@@ -219,6 +219,78 @@ TEST_CASE("a time limit that is taken back does nothing", "[convergence]") {
     REQUIRE(cancel->error().text.empty());
 }
 
+TEST_CASE("a slow disk holds the migration up, not the peer, and the guest is not paused for it",
+          "[migration][disks]") {
+    Convergence moving;
+    moving.writes = [] { return 0; };
+    int calls = 0;
+    moving.source.on_write_back = [&](std::chrono::milliseconds) -> Result<WriteBackState> {
+        REQUIRE_FALSE(moving.source.called("pause"));
+        return WriteBackState{.under_way = ++calls < 10, .took = 1ms};
+    };
+    moving.source.on_pause = [&] { moving.source.on_write_back = nullptr; };
+    bool told = false;
+    moving.seen.on_round = [&](std::uint32_t) { told = told || moving.progress.snapshot().writing_back; };
+    const auto sent = moving.migrate();
+    REQUIRE(sent.ok());
+    REQUIRE(told);
+    REQUIRE_FALSE(sent->stalled);
+    REQUIRE(sent->rounds.size() == 9); // the first call is before them, and the last round has two
+    REQUIRE(moving.destination.runs());
+}
+
+TEST_CASE("what is left for a disk when the guest is paused is waited for, and the peer hears of it",
+          "[migration][disks]") {
+    Convergence moving;
+    moving.writes = [] { return 0; };
+    int waits = 0;
+    moving.source.on_pause = [&] {
+        moving.source.on_write_back = [&](std::chrono::milliseconds) -> Result<WriteBackState> {
+            REQUIRE(moving.source.owns_disk());
+            return WriteBackState{.under_way = ++waits < 5, .took = 1ms};
+        };
+    };
+    const auto sent = moving.migrate();
+    REQUIRE(sent.ok());
+    REQUIRE(waits == 5);
+    REQUIRE(sent->rounds.size() == 1 + 4); // one of nothing for each wait
+}
+
+TEST_CASE("what a disk has lost ends the migration before the handover", "[migration][disks]") {
+    const bool when_paused = GENERATE(false, true);
+    Convergence moving;
+    moving.writes = [] { return 0; };
+    const auto lost = [](std::chrono::milliseconds) -> Result<WriteBackState> {
+        return error(ErrorCode::System, "disk 'd': lost");
+    };
+    if (when_paused)
+        moving.source.on_pause = [&] { moving.source.on_write_back = lost; };
+    else
+        moving.source.on_write_back = lost;
+    const auto sent = moving.migrate();
+    moving.check_stayed(sent, ErrorCode::System);
+    REQUIRE_THAT(sent.error().text, Catch::Contains("disk 'd': lost"));
+}
+
+TEST_CASE("a cancel does not wait for a disk", "[migration][disks]") {
+    const bool when_paused = GENERATE(false, true);
+    Convergence moving;
+    moving.writes = [] { return 0; };
+    int calls = 0;
+    const auto never = [&](std::chrono::milliseconds) -> Result<WriteBackState> {
+        if (++calls == 3)
+            moving.cancel->request("enough");
+        return WriteBackState{.under_way = true};
+    };
+    if (when_paused)
+        moving.source.on_pause = [&] { moving.source.on_write_back = never; };
+    else
+        moving.source.on_write_back = never;
+    const auto sent = moving.migrate();
+    moving.check_stayed(sent, ErrorCode::Cancelled);
+    REQUIRE(calls <= 4);
+}
+
 TEST_CASE("a throttle that cannot be set ends the migration and harms nobody", "[migration][convergence]") {
     Convergence moving;
     moving.source.fails = "throttle";

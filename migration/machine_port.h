@@ -11,12 +11,19 @@
 #include "vmm/base/result.h"
 #include "vmm/memory/guest_memory.h"
 
+#include <chrono>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace godwit::migration {
+
+// How far bringing the guest's disk writes to stable storage is.
+struct WriteBackState {
+    bool under_way = false;
+    std::chrono::microseconds took{}; // so far, or the whole pass that has ended
+};
 
 class MachinePort {
   public:
@@ -48,8 +55,13 @@ class MachinePort {
     virtual Status pause() = 0;
     // Undoes pause() when `state` is Running; a guest that was paused before stays so.
     virtual Status resume(RunState state) = 0;
-    // Lets go of what the destination must own before it can run (disk locks), and takes it back after a
-    // failure. Taking back is tried again for a while when it fails: the destination may still let go.
+    // Brings what the guest has written to its disks to stable storage, beside everything else: begins a pass
+    // unless one is under way, and waits for its end for up to `patience`. An error when something was lost,
+    // now or earlier: it stays one.
+    virtual Result<WriteBackState> write_back(std::chrono::milliseconds patience) = 0;
+    // After that. Lets go of what the destination must own before it can run (disk locks), and takes it back
+    // after a failure. Taking back is tried again for a while when it fails: the destination may still let
+    // go.
     virtual Status release_resources() = 0;
     virtual Status reclaim_resources() = 0;
     // The destination runs the guest: this machine never runs it again.

@@ -12,6 +12,7 @@ namespace {
 
 // A round of fewer bytes is mostly latency and says little about the rate.
 constexpr std::uint64_t kTellingBytes = std::uint64_t{4} << 20;
+constexpr std::chrono::milliseconds kTellingWriteBack{10};
 constexpr double kNewWeight = 0.75;
 // An hour stands for "never": the forecast stays a number that fits everywhere.
 constexpr double kNeverMicroseconds = 3.6e9;
@@ -29,9 +30,13 @@ double per_second(std::uint64_t count, std::chrono::microseconds period) {
 std::string rates(const Decision& decision, const Parameters& wanted) {
     return fmt::format(
         "the guest writes {:.0f} MB/s, the channel moves {:.0f} MB/s, pausing it now would take "
-        "{} ms and the limit is {} ms",
+        "{} ms{} and the limit is {} ms",
         decision.dirty_pages_per_second * kPageSize / 1e6, decision.bytes_per_second / 1e6,
-        decision.expected_downtime.count() / 1000, wanted.downtime_limit.count());
+        decision.expected_downtime.count() / 1000,
+        decision.write_back < kTellingWriteBack
+            ? ""
+            : fmt::format(" ({} ms of that for its disks)", decision.write_back.count() / 1000),
+        wanted.downtime_limit.count());
 }
 
 } // namespace
@@ -40,9 +45,10 @@ Decision Policy::after_round(const RoundSample& sample, const Parameters& wanted
     Decision decision;
     measure(sample, decision);
     const bool fits = decision.expected_downtime <= wanted.downtime_limit;
-    const bool act_now = see_stall(sample.dirty_pages);
+    const bool waits = sample.writing_back && sample.first_write_back;
+    const bool act_now = !waits && see_stall(sample.dirty_pages);
     throttle_ = wanted.on_stall == OnStall::Throttle ? std::min(throttle_, wanted.throttle_maximum) : 0;
-    if (sample.dirty_pages == 0 || fits) {
+    if (!sample.writing_back && (sample.dirty_pages == 0 || fits)) {
         decision.verdict = Verdict::SwitchOver;
         decision.over_limit = !fits;
     } else if (act_now) {
@@ -70,14 +76,17 @@ void Policy::measure(const RoundSample& sample, Decision& decision) {
                   ? kNeverMicroseconds
                   : static_cast<double>(sample.dirty_pages * kPageSize) * 1e6 / bytes_per_second_;
     decision.fixed_cost = options_.fixed_cost + kRoundTrips * sample.round_trip;
+    if (!sample.writing_back || !sample.first_write_back)
+        decision.write_back = sample.write_back;
     decision.expected_downtime =
         std::chrono::microseconds{static_cast<std::int64_t>(std::min(ram, kNeverMicroseconds))} +
-        decision.fixed_cost;
+        decision.fixed_cost + decision.write_back;
 }
 
 bool Policy::see_stall(std::uint64_t dirty_pages) {
     last_ = dirty_pages;
-    if (!best_.has_value() || static_cast<double>(dirty_pages) <= kProgress * static_cast<double>(*best_)) {
+    if (!best_.has_value() || (dirty_pages < *best_ &&
+                               static_cast<double>(dirty_pages) <= kProgress * static_cast<double>(*best_))) {
         best_ = dirty_pages;
         rounds_without_progress_ = 0;
         stalled_ = false;

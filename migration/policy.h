@@ -28,6 +28,12 @@ struct RoundSample {
     std::uint64_t dirty_pages = 0;            // to be sent next
     std::chrono::microseconds dirty_period{}; // in which they were written
     std::chrono::microseconds round_trip{};   // of a message and its answer
+    // What bringing the guest's disk writes to stable storage took, or takes so far: what they must wait for
+    // again when it is paused.
+    std::chrono::microseconds write_back{};
+    bool writing_back = false; // it has not ended: the guest is not paused before
+    bool first_write_back =
+        false; // and began with the migration: it says nothing of how fast the guest writes
 };
 
 enum class Verdict : std::uint8_t { Continue, SwitchOver, GiveUp };
@@ -36,7 +42,8 @@ struct Decision {
     Verdict verdict = Verdict::Continue;
     double bytes_per_second = 0;
     double dirty_pages_per_second = 0;
-    std::chrono::microseconds fixed_cost{}; // part of the following
+    std::chrono::microseconds fixed_cost{}; // part of the expected downtime
+    std::chrono::microseconds write_back{}; // so is this, for disks
     std::chrono::microseconds expected_downtime{};
     bool stalled = false;       // from its declaration until there is progress again
     bool declared = false;      // the stall was seen in this round, or another step was taken against it

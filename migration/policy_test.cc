@@ -264,4 +264,39 @@ TEST_CASE("what the operator wants may change from round to round", "[policy]") 
     }
 }
 
+TEST_CASE("a guest is not paused while its disks are written back", "[policy]") {
+    Parameters wanted;
+    wanted.on_stall = OnStall::Cancel;
+    RoundSample sample = sample_of(0);
+    sample.writing_back = true;
+    Policy policy{{}};
+    SECTION("what was there before the migration may take as long as it takes") {
+        sample.write_back = 100s;
+        sample.first_write_back = true;
+        for (int round = 0; round < 10; ++round) {
+            const Decision decision = policy.after_round(sample, wanted);
+            REQUIRE(decision.verdict == Verdict::Continue);
+            REQUIRE(decision.expected_downtime < 1s);
+            REQUIRE_FALSE(decision.stalled);
+        }
+        sample.writing_back = sample.first_write_back = false;
+        sample.write_back = 1ms;
+        REQUIRE(policy.after_round(sample, wanted).verdict == Verdict::SwitchOver);
+    }
+    SECTION("a guest that writes faster than its disk is one that does not converge") {
+        sample.write_back = 1s;
+        REQUIRE(policy.after_round(sample, wanted).verdict == Verdict::Continue);
+        REQUIRE(policy.after_round(sample, wanted).expected_downtime > 1s);
+        REQUIRE(policy.after_round(sample, wanted).verdict == Verdict::GiveUp);
+    }
+}
+
+TEST_CASE("what a write-back takes is part of the downtime", "[policy]") {
+    RoundSample sample = sample_of(1); // 10 ms, and 30 ms fixed
+    sample.write_back = 250ms;
+    REQUIRE(Policy{{}}.after_round(sample, {}).verdict == Verdict::SwitchOver);
+    sample.write_back = 270ms;
+    REQUIRE(Policy{{}}.after_round(sample, {}).verdict == Verdict::Continue);
+}
+
 } // namespace policy_test

@@ -48,7 +48,9 @@ struct ProgressSnapshot {
     std::uint64_t dirty_pages_rate = 0; // pages a second
     std::uint64_t page_size = kPageSize;
 
-    bool stalled = false;       // rounds bring no progress
+    bool stalled = false; // rounds bring no progress
+    bool writing_back =
+        false; // the guest's disk writes are on their way to stable storage, and are waited for
     std::uint32_t throttle = 0; // percent by which the guest is slowed
 
     std::chrono::milliseconds expected_downtime{0};

@@ -25,6 +25,7 @@ Result<Report> run(SourceAttempt& attempt) {
     TRY(precopy.rounds());
     Paused paused = TRY(std::move(precopy).pause());
     TRY(paused.await_switchover());
+    TRY(paused.write_back());
     Prepared prepared = TRY(std::move(paused).hand_over_state());
     Committed committed = TRY(std::move(prepared).commit());
     return std::move(committed).finish();

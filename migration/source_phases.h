@@ -37,6 +37,8 @@ struct Paused {
     // Until an operator lets it go on, if one wants to be asked.
     Status await_switchover();
     Status keep_alive();
+    // Until all that the guest wrote to its disks is on stable storage.
+    Status write_back();
     Status final_round();
     // Sends checksums of all of RAM; the destination compares.
     Status verify();
@@ -48,7 +50,9 @@ struct Precopy {
     MigrationId id;
     PageBitmap pending;
     Policy policy;
+    bool wrote_back = false; // everything that the guest had written when the migration began
 
+    Result<WriteBackState> write_back(std::chrono::milliseconds patience);
     // True when the guest should be paused now.
     Result<bool> decide(const RoundCount& count, Duration duration, Stopwatch& dirty);
     Status rounds();

@@ -14,6 +14,10 @@ namespace godwit::migration {
 
 namespace {
 
+// A round that waits for disks takes so long at least; the peer hears of it, and a cancel is heard, at its
+// end.
+constexpr std::chrono::milliseconds kWriteBackGlance{100};
+
 Result<MigrationId> new_id() {
     MigrationId id;
     if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size()))
@@ -69,6 +73,8 @@ Result<Precopy> greet(SourceAttempt& attempt) {
 
     PageBitmap pending{port.memory().page_count()};
     pending.set_all();
+    // What is in the page cache goes to the disks beside the first round.
+    TRY_IN(port.write_back(std::chrono::milliseconds{0}), "write back");
     return Precopy{attempt, hello.id, std::move(pending), Policy{policy}};
 }
 
@@ -91,14 +97,37 @@ Status Precopy::rounds() {
     }
 }
 
+// The first pass has everything to bring that was in the page cache. Only the next one tells how much a guest
+// that goes on writing leaves to be brought when it is paused.
+Result<WriteBackState> Precopy::write_back(std::chrono::milliseconds patience) {
+    WriteBackState disks = TRY(attempt.port().write_back(patience));
+    if (!wrote_back && !disks.under_way) {
+        wrote_back = true;
+        disks = TRY(attempt.port().write_back(patience));
+    }
+    // A cancel between two frames is one that the peer hears of; a round of nothing would have one frame only.
+    if (TRY(attempt.session().channel().readable(std::chrono::milliseconds{0})))
+        TRY(attempt.session().check_peer());
+    return disks;
+}
+
 Result<bool> Precopy::decide(const RoundCount& count, Duration duration, Stopwatch& dirty) {
     pending.clear_all();
+    const Parameters wanted = attempt.parameters();
+    // Before the pages are counted, so that the time it takes is not time in which more of them are written.
+    const WriteBackState disks = TRY(write_back(kWriteBackGlance));
     TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
     pending.drop_excess();
     const std::uint64_t dirty_pages = pending.count();
-    const Parameters wanted = attempt.parameters();
-    const Decision decision = policy.after_round(
-        {count.bytes, duration, dirty_pages, dirty.lap(), attempt.session().channel().round_trip()}, wanted);
+    const Decision decision = policy.after_round({.bytes = count.bytes,
+                                                  .duration = duration,
+                                                  .dirty_pages = dirty_pages,
+                                                  .dirty_period = dirty.lap(),
+                                                  .round_trip = attempt.session().channel().round_trip(),
+                                                  .write_back = disks.took,
+                                                  .writing_back = disks.under_way,
+                                                  .first_write_back = !wrote_back},
+                                                 wanted);
 
     RoundReport report;
     report.number = static_cast<std::uint32_t>(attempt.report().rounds.size() + 1);
@@ -124,6 +153,7 @@ Result<bool> Precopy::decide(const RoundCount& count, Duration duration, Stopwat
         now.dirty_pages_rate = static_cast<std::uint64_t>(decision.dirty_pages_per_second);
         now.mbps = decision.bytes_per_second * 8 / 1e6;
         now.stalled = decision.stalled;
+        now.writing_back = disks.under_way;
         now.expected_downtime =
             std::chrono::duration_cast<std::chrono::milliseconds>(decision.expected_downtime);
     });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The phase between the last round in which the guest ran and the switchover: the guest is paused and an
-// operator has the word.
+// The phase between the last round in which the guest ran and the switchover: the guest is paused, and its
+// disks and an operator have the word.
 #include "migration/source_phases.h"
 #include "migration/switchover_gate.h"
 
@@ -42,6 +42,15 @@ Status Paused::keep_alive() {
     if (TRY(decode_round(body)) != Round{report.number, 0})
         return error(ErrorCode::Protocol, "a round of no pages was acknowledged as another");
     attempt.report().rounds.push_back(report);
+    return {};
+}
+
+Status Paused::write_back() {
+    while (TRY(attempt.port().write_back(kAliveInterval)).under_way) {
+        if (TRY(attempt.session().channel().readable(0ms))) // or a cancel
+            TRY(attempt.session().check_peer());
+        TRY(keep_alive());
+    }
     return {};
 }
 

@@ -73,6 +73,7 @@ class TestPort : public MachinePort {
     bool writes_memory = true;      // the running guest
     std::string fails;              // the name of the call that fails
     std::function<void()> on_pause; // before the guest stops
+    std::function<Result<WriteBackState>(std::chrono::milliseconds)> on_write_back;
     std::atomic<std::uint32_t> throttle_percent{0};
     TestSection<TimerState> timer;
     TestSection<DeviceState> device{{}, "0000:00:01.0/"};
@@ -116,6 +117,11 @@ class TestPort : public MachinePort {
         if (state == RunState::Running)
             start_guest();
         return call("resume");
+    }
+    Result<WriteBackState> write_back(std::chrono::milliseconds patience) override {
+        if (on_write_back)
+            return on_write_back(patience);
+        return WriteBackState{};
     }
     Status release_resources() override {
         const void* self = this;

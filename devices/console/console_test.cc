@@ -198,6 +198,29 @@ TEST_CASE("a terminal is raw as long as the console lives, except for signals an
     CHECK((::fcntl(terminal.get(), F_GETFL) & O_NONBLOCK) == 0);
 }
 
+TEST_CASE("at a raw terminal ^Z and ^\\ are the guest's, and ^A x ends the machine in order", "[console]") {
+    static volatile std::sig_atomic_t ended = 0;
+    const auto former = std::signal(SIGTERM, [](int) { ended = ended + 1; });
+    LoopFixture f;
+    const Fd master = Fd::adopt(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+    REQUIRE(::unlockpt(master.get()) == 0);
+    const Fd terminal = Fd::adopt(::open(::ptsname(master.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    auto console = std::move(make_stdio_console(*f.loop, terminal.get(), terminal.get())).value();
+    Reader user{*console};
+    termios mode{};
+    REQUIRE(::tcgetattr(terminal.get(), &mode) == 0);
+    CHECK(mode.c_cc[VINTR] == 'C' - '@');
+    put(master, "\x1a\x1c\x01\x01\x01yz");
+    f.run_until([&] { return user.got == "\x1a\x1c\x01z"; });
+    CHECK(ended == 0);
+    put(master, "\x01"); // nothing for the guest, and not the end of its input
+    f.settle();
+    put(master, "x.");
+    f.run_until([&] { return user.got == "\x1a\x1c\x01z."; });
+    CHECK(ended == 1);
+    std::signal(SIGTERM, former);
+}
+
 TEST_CASE("output from another thread arrives whole and in order, however slow the reader", "[console]") {
     auto loop = std::move(Loop::create()).value();
     std::thread loop_thread{[&] { loop->run(); }};

@@ -5,12 +5,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
 #include <optional>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utility>
 
 namespace godwit {
 
@@ -48,7 +50,8 @@ Status make_raw(int fd) {
         return system_error(errno, "get the terminal's mode");
     termios raw = mode;
     ::cfmakeraw(&raw);
-    raw.c_lflag |= ISIG;
+    raw.c_lflag |= ISIG; // for ^C alone
+    raw.c_cc[VSUSP] = raw.c_cc[VQUIT] = _POSIX_VDISABLE;
     raw.c_oflag |= OPOST;
     static const bool registered = std::atexit(restore_terminal) == 0;
     if (!registered)
@@ -93,6 +96,30 @@ Result<Fd> own_descriptor(int fd, int access, std::optional<NonBlocking>& fallba
     return Fd::adopt(copy);
 }
 
+// What a person types at a raw terminal goes to the guest, but for what follows the escape key.
+class EscapeKey {
+  public:
+    // How many bytes are left in front.
+    std::size_t filter(std::span<std::byte> bytes) {
+        std::size_t kept = 0;
+        for (const std::byte byte : bytes) {
+            if (std::exchange(escaped_, !escaped_ && byte == kEscape)) {
+                if (byte == std::byte{'x'})
+                    ::kill(::getpid(), SIGTERM); // ends the machine in order
+                else if (byte == kEscape)
+                    bytes[kept++] = byte;
+            } else if (!escaped_) {
+                bytes[kept++] = byte;
+            }
+        }
+        return kept;
+    }
+
+  private:
+    static constexpr std::byte kEscape{'A' & 0x1f}; // as QEMU's consoles have it
+    bool escaped_ = false;
+};
+
 // Restores after the stream's last words: destroyed after `stream`.
 class StdioConsole final : public Console {
   public:
@@ -105,12 +132,20 @@ class StdioConsole final : public Console {
     std::string describe() const override { return stream->describe(); }
     void connect(User* user) override { stream->connect(user); }
     std::size_t write(std::span<const std::byte> bytes) override { return stream->write(bytes); }
-    std::size_t read(std::span<std::byte> room) override { return stream->read(room); }
+    std::size_t read(std::span<std::byte> room) override {
+        for (;;) {
+            const std::size_t count = stream->read(room);
+            const std::size_t kept = raw ? escape.filter(room.first(count)) : count;
+            if (kept != 0 || count == 0)
+                return kept;
+        }
+    }
     void want_input() override { stream->want_input(); }
     Status flush(std::chrono::milliseconds limit) override { return stream->flush(limit); }
 
     std::optional<NonBlocking> input_flags, output_flags;
     std::unique_ptr<StreamConsole> stream;
+    EscapeKey escape;
     bool raw = false;
 };
 

@@ -39,6 +39,7 @@ Result<std::unique_ptr<Blk>> Blk::create(Loop& loop, BlkImage image, const BlkOp
 Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
     : loop_(loop), image_(std::move(image)), backend_{.loop = loop,
                                                       .file = {},
+                                                      .storage = image_.storage().get(),
                                                       .sectors = image_.sectors(),
                                                       .readonly = image_.readonly(),
                                                       .serial = options.serial},

@@ -104,17 +104,32 @@ TEST_CASE("a reset that comes while the disk hangs is done when it no longer doe
     CHECK(f.status() == VIRTIO_BLK_S_OK);
 }
 
-TEST_CASE_METHOD(BlkFixture, "blk gives the lock away with everything written back", "[blk]") {
+TEST_CASE_METHOD(BlkFixture, "blk gives the lock away when everything is written back", "[blk]") {
     must(device->lock());
     auto other = must(BlkImage::open(path, false));
     CHECK_FALSE(other.lock().ok());
     fill(kData, 512);
     CHECK(write(1, 512) == VIRTIO_BLK_S_OK);
     must(core->pause());
-    must(device->unlock());
+    must(device->image().storage()->write_back());
     CHECK(unwritten_pages().value_or(0) == 0);
+    must(device->unlock());
     CHECK(other.lock().ok());
     CHECK_FALSE(device->lock().ok());
+}
+
+TEST_CASE_METHOD(BlkFixture, "what was lost on its way to the disk is told by every flush from then on", "[blk]") {
+    must(device->lock());
+    CHECK(run(request(VIRTIO_BLK_T_FLUSH, 0)) == VIRTIO_BLK_S_OK);
+    device->image().storage()->failed(EIO); // the kernel told a migration, and tells nobody else
+    CHECK(run(request(VIRTIO_BLK_T_FLUSH, 0)) == VIRTIO_BLK_S_IOERR);
+    CHECK(run(request(VIRTIO_BLK_T_FLUSH, 0)) == VIRTIO_BLK_S_IOERR);
+    CHECK(read(1, 512) == VIRTIO_BLK_S_OK);
+    core->write_config(32, std::array{std::byte{0}}); // no cache: every write is a flush
+    CHECK(write(1, 512) == VIRTIO_BLK_S_IOERR);
+    must(core->pause());
+    CHECK_FALSE(device->unlock().ok());
+    CHECK_FALSE(must(BlkImage::open(path, false)).lock().ok());
 }
 
 TEST_CASE_METHOD(BlkFixture, "blk's configuration space", "[blk]") {

@@ -43,6 +43,7 @@ Result<BlkImage> BlkImage::open(const std::string& path, bool readonly) {
     image.fd_ =
         TRY_IN(open_file(path, (readonly ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0, ErrorCode::NoDevice), "disk");
     TRY_IN(image.measure(), fmt::format("disk '{}'", path));
+    image.storage_ = std::make_shared<StableStorage>(TRY(image.fd_.duplicate()), path);
     return image;
 }
 
@@ -93,8 +94,7 @@ Status BlkImage::lock() {
 Status BlkImage::unlock() {
     if (!locked_)
         return {};
-    if (!readonly_ && ::fdatasync(fd_.get()) != 0)
-        return system_error(errno, fmt::format("write back disk '{}'", path_));
+    TRY(storage_->check());
     TRY(set_lock(F_UNLCK));
     remove_mark();
     locked_ = false;

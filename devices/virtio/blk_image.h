@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The file behind a block device: a raw image or a host block device. The format is never guessed from the
-// content, which the guest writes. Threads: one at a time; lock() and unlock() may block on the file system.
+// content, which the guest writes. Threads: one at a time; lock() and unlock() may wait for a network file
+// system.
 #pragma once
 
+#include "devices/virtio/stable_storage.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/result.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace godwit::virtio {
@@ -27,9 +30,11 @@ class BlkImage {
     // holder is an error that names the path. Idempotent. Beside it goes a mark: a shared lock of one byte
     // far beyond the end of any file, at a random place that lock_mark() tells.
     Status lock();
-    // Writes everything back to the storage and lets go, for another host to continue. After an error the
-    // lock is still held. Idempotent.
+    // Lets go, for another host to continue. Whoever has written must have brought it to stable storage
+    // before; when something was lost on the way there, the lock is kept. Idempotent.
     Status unlock();
+    // Where what is written goes; it may live longer than the image.
+    const std::shared_ptr<StableStorage>& storage() const { return storage_; }
     bool locked() const { return locked_; }
     // 0 when not locked, or when the file system knows no such locks.
     std::uint64_t lock_mark() const { return lock_mark_; }
@@ -49,6 +54,7 @@ class BlkImage {
 
     std::string path_;
     Fd fd_;
+    std::shared_ptr<StableStorage> storage_;
     bool readonly_ = false;
     bool block_device_ = false;
     bool locked_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio/blk_request.h"
 
+#include "devices/virtio/stable_storage.h"
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -162,8 +163,16 @@ void BlkRequest::submit() {
     case Step::WriteZeroPages:
         return submit_zero_pages();
     case Step::Sync:
-        return backend_.loop.fdatasync(*this, backend_.file);
+        return submit_sync();
     }
+}
+
+void BlkRequest::submit_sync() {
+    if (const Status intact = backend_.storage->check(); !intact.ok()) {
+        owner_.host_failed(intact.error());
+        return finish(VIRTIO_BLK_S_IOERR);
+    }
+    backend_.loop.fdatasync(*this, backend_.file);
 }
 
 void BlkRequest::submit_zero_pages() {
@@ -179,6 +188,8 @@ void BlkRequest::submit_zero_pages() {
 void BlkRequest::completed(std::int32_t result) {
     if (result == -EINTR || result == -EAGAIN)
         return submit();
+    if (result < 0 && step_ == Step::Sync)
+        backend_.storage->failed(-result);
     if (result < 0 && (step_ == Step::Discard || step_ == Step::WriteZeroes))
         return range_failed(-result);
     const bool moves_bytes = step_ == Step::Read || step_ == Step::Write || step_ == Step::WriteZeroPages;

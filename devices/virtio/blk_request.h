@@ -17,11 +17,13 @@
 namespace godwit::virtio {
 
 class BlkRequest;
+class StableStorage;
 
 // What all requests of a device share.
 struct BlkBackend {
     Loop& loop;
     FixedFile file;
+    StableStorage* storage = nullptr; // of that file
     std::uint64_t sectors = 0;
     bool readonly = false;
     std::string serial;
@@ -66,6 +68,7 @@ class BlkRequest final : public Operation {
     void start_range(bool discard);
     void answer_id();
     void submit();
+    void submit_sync();
     void submit_zero_pages();
     void transferred(std::uint64_t count);
     void range_failed(int errno_value);

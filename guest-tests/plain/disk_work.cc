@@ -133,8 +133,8 @@ void DiskWork::check(std::uint64_t block, const void* content) {
 }
 
 void DiskWork::flush() {
-    if (::fdatasync(image_.fd().get()) != 0)
-        return fail("io_error", 0, static_cast<std::uint64_t>(errno));
+    if (!image_.storage()->write_back().ok())
+        return fail("io_error", 0, 0);
     ++state_.flushes;
 }
 

@@ -199,9 +199,12 @@ Status PlainMachine::unlock_disks() {
     });
 }
 
-void PlainMachine::write_back_disks() {
+WriteBack::Pass PlainMachine::write_back_pass() const {
+    std::vector<std::shared_ptr<virtio::StableStorage>> storages;
     for (const PlainDisk& disk : disks_)
-        ::fdatasync(disk.image.fd().get()); // unlock() sees errors
+        if (!disk.image.readonly())
+            storages.push_back(disk.image.storage());
+    return [storages = std::move(storages)] { return virtio::write_back_all(storages); };
 }
 
 } // namespace godwit::plain

@@ -48,14 +48,14 @@ class PlainMachine final : public Guest {
     Status adopt_cpu(const cpu::CpuModel& model) override;
     Status lock_disks() override;
     Status unlock_disks() override;
+    std::string console() const override { return console_->describe(); }
+    WriteBack::Pass write_back_pass() const override;
     void arrived() override {}
 
     // ---- for its port
 
     const std::vector<PlainDisk>& disks() const { return disks_; }
     Cpus& cpus() { return *cpus_; }
-    // While the guest runs: shortens the next unlock_disks().
-    void write_back_disks();
 
   private:
     // What comes in at the UART wakes the first CPU.

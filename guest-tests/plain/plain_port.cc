@@ -76,8 +76,6 @@ Status PlainPort::start_dirty_log() {
 }
 
 Status PlainPort::harvest_dirty(std::span<std::uint64_t> words) {
-    if (machine_.running())
-        machine_.write_back_disks();
     machine_.memory().dirty().harvest_into(words);
     return {};
 }

@@ -54,6 +54,7 @@ class OnHost:
                 host = self._fleet.boot(self.name)
             try:
                 host.wait_ready()
+                host.load("loop")
             except fleet.HostFailed as why:
                 self.failures.append(str(why))
                 raise

@@ -129,8 +129,8 @@ class Scene:
     def restore(self, file, name="restored", extra=(), **parts):
         return self.start("restore", name, [str(file), *self.options(**parts), *extra])
 
-    def start(self, verb, name, options):
-        process = vm.Vm(self, verb, name, options, self.network and self.network.netns)
+    def start(self, verb, name, options, **streams):
+        process = vm.Vm(self, verb, name, options, self.network and self.network.netns, **streams)
         self.processes.append(process)
         return process
 

@@ -2,7 +2,10 @@
 """The control socket as an independent QMP client sees it."""
 import contextlib
 import json
+import os
 import pathlib
+import re
+import signal
 import socket
 import subprocess
 
@@ -129,6 +132,26 @@ def test_nothing_that_qemu_offers_can_be_enabled(scene):
     guest.cli("quit")
 
 
+def test_what_qemus_clients_send_besides(scene):
+    """Every capability, most of them off; and arguments of `migrate` that mean nothing here."""
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    there = scene.receive()
+    control = guest.qmp()
+    known = control.execute("query-migrate-capabilities")
+    control.execute("migrate-set-capabilities", capabilities=[
+        {"capability": one["capability"], "state": one["capability"] in ("events", "return-path", "multifd")} for one in known])
+    assert control.execute("query-migrate-parameters")["multifd-channels"] == 2
+    with pytest.raises(vm.Failed, match="postcopy-ram"):
+        control.execute("migrate-set-capabilities", capabilities=[{"capability": "postcopy-ram", "state": True}])
+    with pytest.raises(vm.Failed, match="'blk'"):
+        control.execute("migrate", uri=there.address, blk=True)
+    control.execute("migrate", uri=there.address, detach=True, blk=False, inc=False, resume=False)
+    guest.expect_exit(0)
+    there.wait_line(r"^GT heartbeat")
+    there.cli("quit")
+
+
 def test_a_successors_socket_stays(scene):
     """Somebody has removed the file, and another process has put its own there."""
     guest = scene.run("prog=heartbeat")
@@ -211,4 +234,98 @@ def test_migration_parameters_are_one_table(scene):
     done = guest.cli("migrate", "--downtime-limit", "7", "tcp:127.0.0.1:1", check=False)
     assert done.returncode == 5
     assert control.execute("query-migrate-parameters")["downtime-limit"] == 450
+    guest.cli("quit")
+
+
+def test_a_source_can_be_asked_after_the_move(scene):
+    """Who polls, as QEMU's clients do, sees how it ended; until `quit`, and nothing makes the guest run here again."""
+    guest = scene.run("prog=heartbeat,disk disk.span=1M", disk=(image := scene.disk(size=2 << 20)))
+    guest.wait_line(r"^GT heartbeat")
+    there = scene.receive(disk=image)
+    guest.cli("migrate", "--detach", there.address)
+    there.wait_line(r"^GT heartbeat")
+    control = guest.qmp()
+    while control.execute("query-migrate")["status"] == "device":
+        pass
+    ended = control.execute("query-migrate")
+    assert ended["status"] == "completed" and ended["owner"] == "destination" and ended["downtime"] >= 0
+    assert control.execute("query-status") == {"status": "postmigrate", "running": False, "singlestep": False}
+    said = guest.status()
+    assert "postmigrate" in said and f"stood still for {ended['downtime']} ms" in said
+    for request in ("cont", "stop", "system_reset"):
+        with pytest.raises(vm.Failed, match="handed over|no guest here"):
+            control.execute(request)
+    with pytest.raises(vm.Failed, match="no guest here"):
+        control.execute("migrate", uri=there.address)
+    control.execute("quit")
+    guest.expect_exit(0)
+    there.finish()
+    assert there.report("disk")["errors"] == "0"
+
+
+def test_cancel_from_the_command_line(scene):
+    guest = scene.run("prog=heartbeat,mem mem.size=4M mem.rate=40M")
+    guest.wait_line(r"^GT ready")
+    assert "no migration is under way" in guest.cli("cancel", check=False).stderr
+    there = scene.receive()
+    guest.cli("migrate", "--detach", "--max-bandwidth", "1M", there.address)
+    guest.cli("cancel")
+    assert "outgoing migration: cancelled" in guest.status() and "running\n" in guest.status()
+    assert guest.cli("cancel", check=False).returncode == 2
+    guest.cli("migrate", there.address)
+    guest.expect_exit(0)
+    there.cli("quit")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_cancels(scene, times):
+    guest = scene.run("prog=heartbeat,mem mem.size=4M mem.rate=40M")
+    guest.wait_line(r"^GT ready")
+    there = scene.receive()
+    control = guest.qmp()
+    with subprocess.Popen([vm.PLAIN, "migrate", "--control", guest.control, "--max-bandwidth", "1M", there.address],
+                          stderr=subprocess.PIPE, text=True) as client:
+        while control.execute("query-migrate").get("status") != "active":
+            pass
+        if times == 1:
+            client.send_signal(signal.SIGINT)
+            assert client.wait(vm.PATIENCE) == 8 and "cancelling" in client.stderr.read()
+            assert control.execute("query-migrate")["status"] == "cancelled"
+        else:
+            os.kill(guest.child.pid, signal.SIGSTOP)  # so that it does not end between the two
+            client.send_signal(signal.SIGINT)
+            wait_until_default(client.pid, signal.SIGINT)
+            client.send_signal(signal.SIGINT)
+            assert client.wait(vm.PATIENCE) == -signal.SIGINT
+            os.kill(guest.child.pid, signal.SIGCONT)
+    assert control.execute("query-status")["running"]
+    guest.cli("quit")
+
+
+def wait_until_default(pid, number):
+    """Until the process has no handler for that signal any more."""
+    while True:
+        caught = re.search(r"^SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]
+        if not int(caught, 16) >> (number - 1) & 1:
+            return
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
+def test_signals_end_a_machine_in_order(scene, name):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    guest.wait_control()
+    os.kill(guest.child.pid, getattr(signal, name))
+    guest.expect_exit(0)
+    assert not pathlib.Path(guest.control).exists()
+
+
+def test_a_pty_says_which(scene):
+    guest = scene.run("prog=heartbeat", serial="pty")
+    guest.wait_stderr(r"the serial port is pty /dev/pts/\d+")
+    file = re.search(r"the serial port is pty (\S+)", guest.stderr())[1]
+    assert f"serial: pty:{file}\n" in guest.status()
+    assert guest.qmp().execute("query-chardev") == [{"label": "serial0", "filename": f"pty:{file}", "frontend-open": True}]
+    with open(file, "rb", buffering=0) as terminal:
+        assert b"GT " in terminal.read(4096)
     guest.cli("quit")

@@ -76,6 +76,9 @@ def test_from_the_command_line(scene):
     while "pre-switchover" not in source.cli("status").stdout:
         assert source.alive()
     source.cli("migrate-continue")
+    while "completed" not in source.cli("status").stdout:
+        assert source.alive()
+    source.cli("quit")
     source.expect_exit(0)
     destination.finish()
     assert_heartbeat_never_broke(source, destination)

@@ -59,7 +59,7 @@ class Process:
     """A child whose standard output is read line by line and kept, together with what it says on standard error. It
     runs here, or on `host`, one of the lab's (tools/hosts)."""
 
-    def __init__(self, argv, netns=None, host=None):
+    def __init__(self, argv, netns=None, host=None, stdin=subprocess.PIPE):
         if netns:
             argv = ["ip", "netns", "exec", netns, *argv]
         self.argv = argv
@@ -69,7 +69,7 @@ class Process:
         self.raw = b""  # standard output as it came
         self._news = threading.Condition()
         self._open_streams = 2
-        self.child = host.popen(argv) if host else subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.child = host.popen(argv) if host else subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE,
                                                                     stderr=subprocess.PIPE)
         for stream, into in ((self.child.stdout, self.lines), (self.child.stderr, self.stderr_lines)):
             threading.Thread(target=self._read, args=(stream, into), daemon=True).start()
@@ -153,7 +153,7 @@ class Qmp:
     """A QMP client of a few lines, so that the control socket is judged by something that is not godwit's own code."""
 
     def __init__(self, path, host=None, migrate_defaults=None):
-        self._migrate_defaults = migrate_defaults or {}
+        self._migrate_defaults = {"quit": True} | (migrate_defaults or {})
         deadline = time.monotonic() + PATIENCE
         while True:  # a server's path is there a moment before anybody listens
             try:
@@ -195,6 +195,14 @@ class Qmp:
             raise Failed(f"{command}: {answer['error']}")
         return answer["return"]
 
+    def hand_over(self, file, name):
+        """A copy of an open file or socket, which has this name from then on."""
+        socket.send_fds(self.socket, [json.dumps({"execute": "getfd", "arguments": {"fdname": name}}).encode()], [file.fileno()])
+        while "return" not in (answer := self._read()):
+            if "error" in answer:
+                raise Failed(f"getfd: {answer['error']}")
+            self.events.append(answer)
+
     def wait_event(self, name, patience=PATIENCE):
         deadline = time.monotonic() + patience
         while True:
@@ -213,12 +221,12 @@ class Qmp:
 class Vm(Process):
     """`godwit run` or `godwit receive`."""
 
-    def __init__(self, scene, verb, name, options, netns=None, host=None):
+    def __init__(self, scene, verb, name, options, netns=None, host=None, stdin=subprocess.PIPE):
         self.name = name
         self.program = getattr(scene, "program", GODWIT)
         self.control = scene.path / f"{name}.sock"
         self._has_control = False
-        super().__init__([self.program, verb, "--control", str(self.control), *options], netns, host)
+        super().__init__([self.program, verb, "--control", str(self.control), *options], netns, host, stdin)
 
     def wait_control(self):
         deadline = time.monotonic() + PATIENCE

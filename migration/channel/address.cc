@@ -49,11 +49,16 @@ Result<Address> Address::parse(std::string_view text) {
     }
     if (text.starts_with("fd:")) {
         address.kind = Kind::Fd;
-        if (!parse_number(text.substr(3), address.fd) || address.fd < 0)
-            return invalid_input("address '{}': '{}' is not a descriptor number", text, text.substr(3));
+        const std::string_view word = text.substr(3);
+        if (word.empty())
+            return invalid_input("address '{}' has neither a number nor a name", text);
+        if ((word.front() < '0' || word.front() > '9') && word.front() != '-')
+            address.name = word;
+        else if (!parse_number(word, address.fd) || address.fd < 0)
+            return invalid_input("address '{}': '{}' is not a descriptor number", text, word);
         return address;
     }
-    return invalid_input("address '{}' is none of tcp:HOST:PORT, unix:PATH, fd:N", text);
+    return invalid_input("address '{}' is none of tcp:HOST:PORT, unix:PATH, fd:N or fd:NAME", text);
 }
 
 std::string Address::text() const {
@@ -64,7 +69,7 @@ std::string Address::text() const {
     case Kind::Unix:
         return "unix:" + path;
     case Kind::Fd:
-        return fmt::format("fd:{}", fd);
+        return name.empty() ? fmt::format("fd:{}", fd) : "fd:" + name;
     }
     return {};
 }

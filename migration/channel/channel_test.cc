@@ -59,13 +59,13 @@ void check_connection(const Address& where) {
 
 TEST_CASE("addresses are parsed and printed", "[channel]") {
     for (const char* text : {"tcp:host.example:4444", "tcp:127.0.0.1:0", "tcp:[::1]:65535", "tcp::4444",
-                             "unix:/run/x:y", "fd:7"})
+                             "unix:/run/x:y", "fd:7", "fd:migration"})
         REQUIRE(Address::parse(text)->text() == text);
     REQUIRE(Address::parse("tcp:[::]:1")->host == "::");
 }
 
 TEST_CASE("a bad address says what is wrong with it", "[channel]") {
-    REQUIRE(parse_error("host:1") == "address 'host:1' is none of tcp:HOST:PORT, unix:PATH, fd:N");
+    REQUIRE(parse_error("host:1") == "address 'host:1' is none of tcp:HOST:PORT, unix:PATH, fd:N or fd:NAME");
     REQUIRE(parse_error("tcp:host") == "address 'tcp:host' has no port: tcp:HOST:PORT is wanted");
     REQUIRE(parse_error("tcp:host:65536") == "address 'tcp:host:65536': '65536' is not a port (0 to 65535)");
     REQUIRE(parse_error("tcp:host:") == "address 'tcp:host:': '' is not a port (0 to 65535)");
@@ -73,7 +73,7 @@ TEST_CASE("a bad address says what is wrong with it", "[channel]") {
     REQUIRE(parse_error("unix:") == "address 'unix:' has no path");
     REQUIRE(parse_error("unix:" + std::string(200, 'x')).find("the path has 200 bytes") != std::string::npos);
     REQUIRE(parse_error("fd:-1") == "address 'fd:-1': '-1' is not a descriptor number");
-    REQUIRE(parse_error("fd:x") == "address 'fd:x': 'x' is not a descriptor number");
+    REQUIRE(parse_error("fd:7x") == "address 'fd:7x': '7x' is not a descriptor number");
 }
 
 TEST_CASE("connections over tcp and unix", "[channel]") {
@@ -118,13 +118,25 @@ TEST_CASE("a socket file of a listener that died does not block the next one", "
     std::filesystem::remove_all(directory);
 }
 
+namespace {
+
+Address handed(int fd) {
+    Address address = *Address::parse("fd:peer");
+    address.handed = std::make_shared<Fd>(Fd::adopt(fd));
+    return address;
+}
+
+} // namespace
+
 TEST_CASE("a descriptor that was handed over", "[channel]") {
     int fds[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0); // as it is inherited
     auto listener = std::move(Listener::open(*Address::parse(fmt::format("fd:{}", fds[0])))).value();
     auto server = std::move(listener.accept(1s, nullptr)).value();
-    auto client =
-        std::move(SocketChannel::connect(*Address::parse(fmt::format("fd:{}", fds[1])), 1s, nullptr)).value();
+    const Address there = handed(fds[1]);
+    auto client = std::move(SocketChannel::connect(there, 1s, nullptr)).value();
+    REQUIRE(SocketChannel::connect(there, 1s, nullptr).error().code ==
+            ErrorCode::Disconnected); // that was all
     std::byte byte{1};
     REQUIRE(write(*client, {&byte, 1}).ok());
     REQUIRE(server->read(std::span{&byte, 1}).ok());
@@ -133,9 +145,37 @@ TEST_CASE("a descriptor that was handed over", "[channel]") {
     int pipe_fds[2];
     REQUIRE(::pipe(pipe_fds) == 0);
     const Fd other = Fd::adopt(pipe_fds[1]);
-    const auto refused =
-        SocketChannel::connect(*Address::parse(fmt::format("fd:{}", pipe_fds[0])), 1s, nullptr);
+    const auto refused = SocketChannel::connect(handed(pipe_fds[0]), 1s, nullptr);
     REQUIRE(refused.error().text.find("not a socket") != std::string::npos);
+}
+
+TEST_CASE("a descriptor of this process that nobody gave it is left alone", "[channel]") {
+    const Fd ours = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const Address number = *Address::parse(fmt::format("fd:{}", ours.get()));
+    REQUIRE(SocketChannel::connect(number, 1s, nullptr).error().code == ErrorCode::InvalidInput);
+    const auto listener = Listener::open(number);
+    REQUIRE_FALSE(listener.ok());
+    REQUIRE(listener.error().text.find("was not inherited") != std::string::npos);
+    REQUIRE(::fcntl(ours.get(), F_GETFD) != -1);
+    REQUIRE(Address::parse("fd:-1").error().code == ErrorCode::InvalidInput);
+    REQUIRE(Address::parse("fd:").error().code == ErrorCode::InvalidInput);
+}
+
+TEST_CASE("a service manager's socket is known by its name", "[channel]") {
+    constexpr int kThird = 5; // the descriptors begin with 3
+    const Fd socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM, 0));
+    const Fd before = Fd::adopt(::fcntl(kThird, F_DUPFD_CLOEXEC, kThird + 1)); // whatever has that number
+    REQUIRE(::dup2(socket.get(), kThird) == kThird);
+    ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+    ::setenv("LISTEN_FDNAMES", "control:metrics:migration", 1);
+    REQUIRE(Listener::open(*Address::parse("fd:migration")).ok());
+    REQUIRE_FALSE(Listener::open(*Address::parse("fd:other")).ok());
+    ::setenv("LISTEN_PID", "1", 1);
+    REQUIRE_FALSE(Listener::open(*Address::parse("fd:migration")).ok());
+    ::unsetenv("LISTEN_PID");
+    ::unsetenv("LISTEN_FDNAMES");
+    if (before)
+        REQUIRE(::dup3(before.get(), kThird, O_CLOEXEC) == kThird);
 }
 
 TEST_CASE("large transfers in many parts arrive whole", "[channel]") {

@@ -5,10 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sstream>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace godwit::migration {
 
@@ -95,11 +99,39 @@ Result<Listener> Listener::open_unix(Address address) {
     return listener;
 }
 
+namespace {
+
+// sd_listen_fds_with_names(3): from 3 on, in the order of their names.
+Result<int> service_descriptor(const Address& address) {
+    constexpr int kFirst = 3;
+    const char* const pid = std::getenv("LISTEN_PID");
+    const char* const names = std::getenv("LISTEN_FDNAMES");
+    if (pid == nullptr || names == nullptr || std::to_string(::getpid()) != pid)
+        return invalid_input("listen on {}: no service manager has given this process named sockets",
+                             address.text());
+    std::istringstream all{names};
+    std::string name;
+    for (int fd = kFirst; std::getline(all, name, ':'); ++fd)
+        if (name == address.name)
+            return fd;
+    return invalid_input("listen on {}: the service manager's sockets are '{}'", address.text(), names);
+}
+
+} // namespace
+
 Result<Listener> Listener::open_fd(Address address) {
+    const bool named = !address.name.empty();
+    if (named)
+        address.fd = TRY(service_descriptor(address));
+    // What this process has opened itself would not survive another exec().
+    const int flags = ::fcntl(address.fd, F_GETFD);
+    if (flags < 0 || (flags & FD_CLOEXEC) != 0)
+        return invalid_input("listen on {}: descriptor {} was not inherited", address.text(), address.fd);
     int listening = 0;
     socklen_t size = sizeof listening;
     if (::getsockopt(address.fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0)
         return invalid_input("listen on {}: {}", address.text(), system_error(errno, "getsockopt").text);
+    (void)::fcntl(address.fd, F_SETFD, FD_CLOEXEC);
     Listener listener{Fd::adopt(address.fd), std::move(address)};
     listener.connected_ = listening == 0;
     return listener;

@@ -117,7 +117,11 @@ SocketChannel::connect(const Address& address, std::chrono::milliseconds timeout
         socket = TRY(connect_unix(address, timeout, cancel));
         break;
     case Address::Kind::Fd:
-        socket = Fd::adopt(address.fd);
+        if (address.handed == nullptr)
+            return invalid_input("{}: no connection was handed over", address.text());
+        if (!*address.handed)
+            return error(ErrorCode::Disconnected, "{} was one connection, which is used up", address.text());
+        socket = std::move(*address.handed);
         break;
     }
     return adopt(std::move(socket), address.text());

@@ -1,20 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/base/log.h"
 
+#include <spdlog/async_logger.h>
+#include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <thread>
 
 namespace godwit::log {
 
 namespace {
 
-spdlog::logger& logger() {
-    static const auto instance = [] {
-        auto made = spdlog::stderr_color_mt("godwit");
-        made->set_pattern("%Y-%m-%dT%H:%M:%S.%f%z godwit[%P] %^%l%$: %v");
-        return made;
+constexpr std::size_t kLines = 512; // that wait
+constexpr std::chrono::milliseconds kFinishLimit{500};
+
+// Standard error, on the thread that writes.
+class Sink final : public spdlog::sinks::sink {
+  public:
+    explicit Sink(spdlog::details::thread_pool& lines) : lines_(lines) {}
+
+    void log(const spdlog::details::log_msg& line) override {
+        const std::size_t dropped = lines_.overrun_counter();
+        if (dropped != told_) {
+            const std::string text =
+                fmt::format("{} older lines were dropped: nobody took them", dropped - told_);
+            told_ = dropped;
+            stream_.log({line.time, {}, line.logger_name, spdlog::level::warn, text});
+        }
+        stream_.log(line);
+        ++written_;
+    }
+    void flush() override { stream_.flush(); }
+    void set_pattern(const std::string& pattern) override { stream_.set_pattern(pattern); }
+    void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
+        stream_.set_formatter(std::move(formatter));
+    }
+    std::size_t written() const { return written_; }
+
+  private:
+    spdlog::details::thread_pool& lines_;
+    spdlog::sinks::stderr_color_sink_mt stream_;
+    std::size_t told_ = 0;
+    std::atomic<std::size_t> written_{0};
+};
+
+// Signals are for the threads that expect them.
+std::shared_ptr<spdlog::details::thread_pool> make_pool() {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    auto pool = std::make_shared<spdlog::details::thread_pool>(kLines, 1);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return pool;
+}
+
+// Lives as long as the process: its thread may be waiting for a reader when the process ends.
+struct Log {
+    Log()
+        : pool(make_pool()), sink(std::make_shared<Sink>(*pool)),
+          logger(std::make_shared<spdlog::async_logger>("godwit", sink, pool,
+                                                        spdlog::async_overflow_policy::overrun_oldest)) {
+        logger->set_level(spdlog::level::trace); // enabled() has judged
+        logger->set_pattern("%Y-%m-%dT%H:%M:%S.%f%z godwit[%P] %^%l%$: %v");
+    }
+    const std::shared_ptr<spdlog::details::thread_pool> pool;
+    const std::shared_ptr<Sink> sink;
+    const std::shared_ptr<spdlog::async_logger> logger;
+    std::atomic<std::size_t> lines{0}; // that were given to it
+};
+
+std::atomic<Log*> made{nullptr};
+std::atomic<spdlog::level::level_enum> lowest{spdlog::level::info};
+
+Log& the_log() {
+    static Log* const log = [] {
+        made = new Log;
+        return made.load();
     }();
-    return *instance;
+    return *log;
 }
 
 spdlog::level::level_enum to_spdlog(Level level) {
@@ -34,15 +98,29 @@ spdlog::level::level_enum to_spdlog(Level level) {
 } // namespace
 
 void set_level(Level level) {
-    logger().set_level(to_spdlog(level));
+    lowest = to_spdlog(level);
 }
 
 bool enabled(Level level) {
-    return logger().should_log(to_spdlog(level));
+    return to_spdlog(level) >= lowest;
+}
+
+void finish() {
+    const Log* const log = made;
+    if (log == nullptr)
+        return;
+    const auto deadline = std::chrono::steady_clock::now() + kFinishLimit;
+    while (log->sink->written() + log->pool->overrun_counter() < log->lines &&
+           std::chrono::steady_clock::now() < deadline)
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
 }
 
 void write(Level level, std::string_view text) {
-    logger().log(to_spdlog(level), spdlog::string_view_t{text.data(), text.size()});
+    if (!enabled(level))
+        return;
+    Log& log = the_log();
+    ++log.lines;
+    log.logger->log(to_spdlog(level), spdlog::string_view_t{text.data(), text.size()});
 }
 
 void write(Level level, fmt::string_view format, fmt::format_args args) {

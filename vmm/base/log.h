@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Logging for the whole program: levels, one line each, to standard error (never to the guest's console).
-// spdlog stands behind it; only log.cc sees its headers.
+// spdlog stands behind it; only log.cc sees its headers. A thread of its own writes, so that nobody waits for who reads:
+// of lines that nobody takes the oldest are dropped, and their number is told.
 #pragma once
 
 #include <fmt/core.h>
@@ -18,6 +19,8 @@ enum class Level { Debug, Info, Warning, Error };
 // Call once from main. Any thread may log before and after.
 void set_level(Level level);
 bool enabled(Level level);
+// Before the process ends: waits for the last lines, for a moment at the most.
+void finish();
 void write(Level level, std::string_view text);
 void write(Level level, fmt::string_view format, fmt::format_args args);
 

@@ -4,6 +4,7 @@
 #include "migration/channel/address.h"
 #include "vmm/base/json.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 #include "vmm/cli/parameter_options.h"
 #include "vmm/control/client.h"
 
@@ -23,19 +24,19 @@ struct CheckOptions {
 void show(const control::Json& answer) {
     const control::Json differences = answer.value("differences", control::Json::array());
     if (differences.empty())
-        fmt::print("the guest fits\n");
+        print("the guest fits\n");
     for (const control::Json& one : differences)
-        fmt::print("{}: {} [{}]\n", one.value("subject", ""), one.value("text", ""), one.value("code", ""));
+        print("{}: {} [{}]\n", one.value("subject", ""), one.value("text", ""), one.value("code", ""));
 }
 
 Result<bool> check(const CheckOptions& options) {
     TRY(migration::Address::parse(options.address));
     control::Client client = TRY(control::Client::connect(options.control_path));
     control::Json arguments = TRY(options.parameters.values());
-    arguments["uri"] = options.address;
+    arguments["uri"] = TRY(address_for(client, options.address));
     const control::Json answer = TRY(client.execute("check", std::move(arguments)));
     if (options.json)
-        fmt::print("{}\n", json_text(answer, {.indent = 2}));
+        print("{}\n", json_text(answer, {.indent = 2}));
     else
         show(answer);
     return answer.value("fits", false);

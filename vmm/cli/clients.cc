@@ -3,10 +3,13 @@
 // godwit save, resolve, status, pause, resume, powerdown, quit: each is one or two requests to the control
 // socket.
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 #include "vmm/control/client.h"
 
 #include <filesystem>
 #include <memory>
+#include <thread>
+#include <unistd.h>
 
 namespace godwit::cli {
 
@@ -52,11 +55,17 @@ Status show_status(control::Client& client) {
     const control::Json status = TRY(client.execute("query-status"));
     const control::Json name = TRY(client.execute("query-name"));
     const control::Json migration = TRY(client.execute("query-migrate"));
-    fmt::print("{}: {}\n", name.value("name", "godwit"), status.value("status", "unknown"));
-    fmt::print("guest: {}\n", owner_text(migration.value("owner", "")));
+    print("{}: {}\n", name.value("name", "godwit"), status.value("status", "unknown"));
+    const control::Json consoles = TRY(client.execute("query-chardev"));
+    for (const control::Json& console : consoles)
+        print("serial: {}\n", console.value("filename", ""));
+    print("guest: {}\n", owner_text(migration.value("owner", "")));
     if (migration.contains("status"))
-        fmt::print("{} migration: {}{}\n", migration.value("direction", ""), migration.value("status", ""),
-                   migration.contains("error-desc") ? ": " + migration.value("error-desc", "") : "");
+        print("{} migration: {}{}\n", migration.value("direction", ""), migration.value("status", ""),
+              migration.contains("error-desc") ? ": " + migration.value("error-desc", "") : "");
+    if (migration.contains("downtime"))
+        print("it took {} ms, and the guest stood still for {} ms\n", migration.value("total-time", 0),
+              migration.value("downtime", 0));
     return {};
 }
 
@@ -66,22 +75,34 @@ constexpr std::chrono::seconds kResolveLimit{60};
 Status resolve(const std::string& control_path, std::string_view action) {
     control::Client client = TRY(control::Client::connect(control_path));
     const control::Json answer = TRY(client.execute("migrate-resolve", {{"action", action}}, kResolveLimit));
-    fmt::print("{}\n", answer.value("outcome", ""));
+    print("{}\n", answer.value("outcome", ""));
     return {};
 }
 
 // A large guest on a slow disk; the guest goes on by itself if it takes longer.
 constexpr std::chrono::hours kSaveLimit{24};
 
-// The process that saves has a working directory of its own.
-Status save(const std::string& control_path, const std::string& file, bool quit) {
+// Where the machine's process, which has a working directory of its own, writes to; or our standard output.
+Result<std::string> place_for(control::Client& client, const std::string& file) {
+    constexpr std::string_view kName = "stream";
+    if (file == "-") {
+        if (::isatty(STDOUT_FILENO) != 0)
+            return invalid_input("standard output is a terminal: `godwit save -` is for a pipe or a file");
+        TRY(client.hand_over(STDOUT_FILENO, kName));
+        return fmt::format("fd:{}", kName);
+    }
     const std::string_view kind = file.starts_with("unix:") ? "unix:" : "";
     std::error_code fault;
     const std::filesystem::path path = std::filesystem::absolute(file.substr(kind.size()), fault);
     if (file.size() == kind.size() || fault)
         return invalid_input("'{}' is not the name of a file", file);
+    return std::string{kind} + path.string();
+}
+
+Status save(const std::string& control_path, const std::string& file, bool quit) {
     control::Client client = TRY(control::Client::connect(control_path));
-    TRY(client.execute("save", {{"path", std::string{kind} + path.string()}, {"quit", quit}}, kSaveLimit));
+    const std::string place = TRY(place_for(client, file));
+    TRY(client.execute("save", {{"path", place}, {"quit", quit}}, kSaveLimit));
     return {};
 }
 
@@ -98,8 +119,8 @@ Command add_save(CLI::App& program) {
         program.add_subcommand("save", "write the guest to a file that `godwit restore` goes on from");
     app->add_option("--control", options->control_path, "control socket of the machine")->required();
     app->add_option("file", options->file,
-                    "where to: a file, replaced when it exists; a FIFO; or unix:PATH, a socket on which "
-                    "`godwit restore` or a program waits")
+                    "where to: a file, replaced when it exists; a FIFO; unix:PATH, a socket on which "
+                    "`godwit restore` or a program waits; or -, standard output")
         ->required();
     app->add_flag("--quit", options->quit, "end the process once the guest is saved");
     app->footer("The guest stands still meanwhile, and goes on unless --quit is given. The file holds RAM "
@@ -150,6 +171,42 @@ Command add_migrate_continue(CLI::App& program) {
                           TRY(client.execute("migrate-continue", {{"state", "pre-switchover"}}));
                           return {};
                       });
+}
+
+namespace {
+
+// Until it is over, and how: a cancel may come too late.
+Status cancel(control::Client& client) {
+    const auto state = [&]() -> Result<std::string> {
+        return TRY(client.execute("query-migrate")).value("status", "none");
+    };
+    const auto goes_on = [](std::string_view status) {
+        return status == "setup" || status == "active" || status == "pre-switchover" || status == "device";
+    };
+    if (!goes_on(TRY(state())))
+        return invalid_input("no migration is under way");
+    TRY(client.execute("migrate_cancel"));
+    for (;;) {
+        const auto status = state();
+        if (!status.ok() && status.error().code == ErrorCode::Disconnected)
+            return error(ErrorCode::Disconnected, "too late: the guest has moved");
+        if (!goes_on(TRY(status))) {
+            if (*status == "cancelled")
+                return {};
+            return error(ErrorCode::Disconnected, "the migration {}",
+                         *status == "completed"  ? "was completed before"
+                         : *status == "in-doubt" ? "is in doubt: `godwit resolve` is the way out"
+                                                 : "failed by itself");
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds{20});
+    }
+}
+
+} // namespace
+
+Command add_cancel(CLI::App& program) {
+    return add_client(program, "cancel", "stop the migration that runs; the guest goes on where it is",
+                      cancel);
 }
 
 Command add_pause(CLI::App& program) {

@@ -2,6 +2,7 @@
 //
 // godwit cpu dump, godwit cpu intersect: processors as files, for --cpu.
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 #include "vmm/cpu/model_file.h"
 #include "vmm/cpu/portability.h"
 #include "vmm/kvm/host_model.h"
@@ -22,14 +23,14 @@ struct CpuOptions {
 Status dump(const std::string& choice) {
     const auto kvm = TRY(kvm::Kvm::open());
     const cpu::CpuModel host = TRY(kvm::host_cpu_model(*kvm));
-    fmt::print("{}", cpu::to_json(TRY(choose_cpu(choice, host))));
+    print_text(cpu::to_json(TRY(choose_cpu(choice, host))));
     return {};
 }
 
 Status intersect(const std::string& first, const std::string& second) {
     const cpu::CpuModel a = TRY(cpu::read_model(first));
     const cpu::CpuModel b = TRY(cpu::read_model(second));
-    fmt::print("{}", cpu::to_json(TRY(cpu::intersect(a, b))));
+    print_text(cpu::to_json(TRY(cpu::intersect(a, b))));
     return {};
 }
 

@@ -6,6 +6,7 @@
 #include "migration/inspect/inspector.h"
 #include "migration/inspect/render.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 
 #include <algorithm>
 #include <fcntl.h>
@@ -104,11 +105,11 @@ Result<ExitStatus> compare(const InspectOptions& options) {
     const inspect::View second = TRY(view_of(options.files[1], true));
     const inspect::Comparison comparison = inspect::compare(first, second);
     const auto render = options.json ? inspect::comparison_json : inspect::comparison_text;
-    fmt::print("{}", render(comparison, options.files[0], options.files[1]));
+    print_text(render(comparison, options.files[0], options.files[1]));
     for (const auto* const view : {&first, &second})
         for (const inspect::Problem& problem : view->problems)
-            fmt::print(stderr, "godwit: {}: byte {}: {}\n",
-                       view == &first ? options.files[0] : options.files[1], problem.offset, problem.text);
+            tell("godwit: {}: byte {}: {}\n", view == &first ? options.files[0] : options.files[1],
+                 problem.offset, problem.text);
     if (!first.problems.empty() || !second.problems.empty())
         return ExitStatus::Usage;
     return comparison.same() ? ExitStatus::Success : ExitStatus::Failure;
@@ -122,8 +123,7 @@ Result<ExitStatus> show(const InspectOptions& options) {
     listing.only = options.only;
     listing.order = options.order;
     listing.explain = explain;
-    fmt::print("{}",
-               options.json ? inspect::render_json(view, listing) : inspect::render_text(view, listing));
+    print_text(options.json ? inspect::render_json(view, listing) : inspect::render_text(view, listing));
     if (view.problems.empty())
         return ExitStatus::Success;
     return invalid_input(

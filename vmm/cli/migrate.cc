@@ -3,10 +3,12 @@
 // godwit migrate: starts a migration, shows how it goes, and ends with its outcome.
 #include "migration/channel/address.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 #include "vmm/cli/parameter_options.h"
 #include "vmm/control/client.h"
 #include "vmm/control/timeline_file.h"
 
+#include <csignal>
 #include <memory>
 #include <unistd.h>
 
@@ -26,17 +28,16 @@ std::string bytes_text(double bytes) {
 void show_progress(const Json& status) {
     const Json ram = status.value("ram", Json::object());
     const std::string line =
-        fmt::format("round {}: {} sent, {} remaining, {:.0f} MB/s, expected downtime {} ms",
+        fmt::format("round {}: {} sent, {} remaining, {:.0f} MB/s, expected downtime {} ms{}",
                     ram.value("dirty-sync-count", 0), bytes_text(ram.value("transferred", 0.0)),
                     bytes_text(ram.value("remaining", 0.0)), ram.value("mbps", 0.0) / 8,
-                    status.value("expected-downtime", 0));
-    fmt::print(stderr, "\r{:<78}", line);
-    std::fflush(stderr);
+                    status.value("expected-downtime", 0),
+                    status.value("writing-back", false) ? ", writing back disks" : "");
+    tell("\r{:<78}", line);
 }
 
 void clear_progress() {
-    fmt::print(stderr, "\r{:<78}\r", "");
-    std::fflush(stderr);
+    tell("\r{:<78}\r", "");
 }
 
 Error outcome_error(const Json& data) {
@@ -55,6 +56,29 @@ Error outcome_error(const Json& data) {
     }
 }
 
+// ^C, once: the second one ends this process as ever, and not the migration.
+class Interrupt {
+  public:
+    Interrupt() {
+        struct sigaction action {};
+        action.sa_handler = [](int) { pending_ = 1; };
+        action.sa_flags = static_cast<int>(SA_RESETHAND); // and not SA_RESTART: who waits is to look
+        ::sigaction(SIGINT, &action, &former_);
+    }
+    ~Interrupt() { ::sigaction(SIGINT, &former_, nullptr); }
+    Interrupt(const Interrupt&) = delete;
+    Interrupt& operator=(const Interrupt&) = delete;
+    static bool taken() {
+        const bool was = pending_ != 0;
+        pending_ = 0;
+        return was;
+    }
+
+  private:
+    static inline volatile std::sig_atomic_t pending_ = 0;
+    struct sigaction former_ {};
+};
+
 // Shows a migration until it ends, and writes its timeline where one is wanted.
 class Follower {
   public:
@@ -65,7 +89,9 @@ class Follower {
     Status follow() {
         const bool often = live_ || timeline_ != nullptr;
         for (;;) {
-            const auto event = TRY(client_.next_event(std::chrono::milliseconds{often ? 100 : 1000}));
+            if (Interrupt::taken())
+                cancel();
+            const auto event = TRY(client_.next_event(std::chrono::milliseconds{100}));
             if (!event) {
                 if (often)
                     look();
@@ -86,6 +112,16 @@ class Follower {
     }
 
   private:
+    void cancel() {
+        if (live_)
+            clear_progress();
+        const auto told = client_.execute("migrate_cancel");
+        if (told.ok())
+            tell("cancelling; ^C once more leaves the migration to itself\n");
+        else
+            tell("godwit: {}\n", told.error().text);
+    }
+
     static bool ended(const std::string& status) {
         return status == "completed" || status == "failed" || status == "cancelled" || status == "in-doubt";
     }
@@ -113,8 +149,7 @@ class Follower {
             then = fmt::format("the guest is slowed by {} %", data.value("cpu-throttle-percentage", 0));
         else if (action == "switch")
             then = "the guest is paused all the same";
-        fmt::print(stderr, "no progress after round {}: {}; {}\n", data.value("round", 0),
-                   data.value("why", ""), then);
+        tell("no progress after round {}: {}; {}\n", data.value("round", 0), data.value("why", ""), then);
     }
 
     Status finish(const Json& data) {
@@ -122,9 +157,9 @@ class Follower {
             clear_progress();
         if (data.value("status", "") != "completed")
             return outcome_error(data);
-        fmt::print("migrated: {} in {} ms, downtime {} ms{}\n", bytes_text(data.value("transferred", 0.0)),
-                   data.value("total-time", 0), data.value("downtime", 0),
-                   data.value("over-limit", false) ? ", beyond the limit as was asked for" : "");
+        print("migrated: {} in {} ms, downtime {} ms{}\n", bytes_text(data.value("transferred", 0.0)),
+              data.value("total-time", 0), data.value("downtime", 0),
+              data.value("over-limit", false) ? ", beyond the limit as was asked for" : "");
         return {};
     }
 
@@ -140,12 +175,13 @@ struct MigrateOptions {
     ParameterOptions parameters;
     std::string timeline;
     bool detach = false;
+    bool stay = false;
 };
 
 Status migrate(const MigrateOptions& options) {
     TRY(migration::Address::parse(options.address));
     Json arguments = TRY(options.parameters.values());
-    arguments["uri"] = options.address;
+    arguments["quit"] = !options.detach && !options.stay;
     std::unique_ptr<control::TimelineFile> timeline;
     if (!options.timeline.empty()) {
         if (options.detach)
@@ -155,6 +191,8 @@ Status migrate(const MigrateOptions& options) {
         arguments["timeline"] = true;
     }
     control::Client client = TRY(control::Client::connect(options.control_path));
+    arguments["uri"] = TRY(address_for(client, options.address));
+    const Interrupt interrupt;
     TRY(client.execute("migrate", arguments));
     if (options.detach)
         return {};
@@ -163,19 +201,37 @@ Status migrate(const MigrateOptions& options) {
 
 } // namespace
 
+Result<std::string> address_for(control::Client& client, const std::string& text) {
+    constexpr std::string_view kName = "peer";
+    const migration::Address address = TRY(migration::Address::parse(text));
+    if (address.kind != migration::Address::Kind::Fd)
+        return text;
+    if (!address.name.empty())
+        return invalid_input("address '{}': a descriptor of this process has a number", text);
+    TRY_IN(client.hand_over(address.fd, kName), text);
+    return fmt::format("fd:{}", kName);
+}
+
 Command add_migrate(CLI::App& program) {
     auto options = std::make_shared<MigrateOptions>();
     CLI::App* const app =
         program.add_subcommand("migrate", "move the running guest to a waiting `godwit receive`");
     app->add_option("--control", options->control_path, "control socket of the machine that moves")
         ->required();
-    app->add_option("address", options->address, "where it goes: tcp:HOST:PORT or unix:PATH")->required();
+    app->add_option("address", options->address,
+                    "where it goes: tcp:HOST:PORT, unix:PATH, or fd:N, a connected socket")
+        ->required();
     options->parameters.add_to(*app);
     app->add_option("--timeline", options->timeline,
                     "write what happens to this file, as JSON lines; `godwit timeline` draws it");
-    app->add_flag("-d,--detach", options->detach, "return at once; `godwit status` tells how it goes");
-    app->footer(
-        "On success the source process ends with status 0. On failure the guest goes on where it was.");
+    app->add_flag("-d,--detach", options->detach,
+                  "return at once; `godwit status` tells how it goes, and how it went until `godwit quit`");
+    app->add_flag("--stay", options->stay,
+                  "leave the source's process there when the guest has moved, for questions");
+    app->footer("^C cancels the migration, as `godwit cancel` does. "
+                "On success the source process ends with status 0, unless it is to stay. On failure the "
+                "guest goes on "
+                "where it was.");
     return {app, [options] {
                 const Status status = migrate(*options);
                 return status.ok() ? ExitStatus::Success : report(status.error());

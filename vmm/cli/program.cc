@@ -5,13 +5,14 @@
 
 #include "vmm/base/log.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <cstdio>
+#include <sstream>
 
 namespace godwit::cli {
 
@@ -39,13 +40,28 @@ Exit status: 0 done or the guest powered off; 1 failure; 2 wrong usage or input;
 
 } // namespace
 
+namespace {
+
+// The process's last words are out, as far as anybody takes them. What was asked for and cannot be had is a
+// failure; who has closed the other end of a pipe need not be told.
+int ended(ExitStatus status) {
+    const Status printed = finish_output();
+    if (!printed.ok() && printed.error().code != ErrorCode::Disconnected)
+        tell("godwit: {}\n", printed.error().text);
+    log::finish();
+    return static_cast<int>(printed.ok() || status != ExitStatus::Success ? status : ExitStatus::Failure);
+}
+
+} // namespace
+
 ExitStatus report(const Error& error) {
-    fmt::print(stderr, "godwit: {}\n", error.text);
+    tell("godwit: {}\n", error.text);
     return exit_status(error.code);
 }
 
 int main(int argc, char** argv, const GuestFactory& factory) {
     std::signal(SIGPIPE, SIG_IGN);
+    occupy_standard_streams();
 
     CLI::App program{std::string{kDescription}, "godwit"};
     program.footer(std::string{kExamples});
@@ -57,6 +73,7 @@ int main(int argc, char** argv, const GuestFactory& factory) {
     const std::array commands{add_run(program, factory),
                               add_receive(program, factory),
                               add_migrate(program),
+                              add_cancel(program),
                               add_save(program),
                               add_restore(program, factory),
                               add_status(program),
@@ -75,21 +92,24 @@ int main(int argc, char** argv, const GuestFactory& factory) {
     if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
             return c.app->check_name(argv[1]);
         })) {
-        fmt::print(stderr, "godwit: unknown subcommand '{}'; `godwit --help` lists them\n", argv[1]);
+        tell("godwit: unknown subcommand '{}'; `godwit --help` lists them\n", argv[1]);
         return static_cast<int>(ExitStatus::Usage);
     }
     try {
         program.parse(argc, argv);
     } catch (const CLI::ParseError& fault) { // CLI11's interface; nothing of ours throws
-        const int status = program.exit(fault);
-        return status == 0 ? 0 : static_cast<int>(ExitStatus::Usage);
+        std::ostringstream output, complaint;
+        const int status = program.exit(fault, output, complaint);
+        print_text(output.str());
+        tell_text(complaint.str());
+        return ended(status == 0 ? ExitStatus::Success : ExitStatus::Usage);
     }
     log::set_level(verbose ? log::Level::Debug : log::Level::Info);
     for (const Command& command : commands) {
         if (command.app->parsed())
-            return static_cast<int>(command.action());
+            return ended(command.action());
     }
-    return static_cast<int>(ExitStatus::Usage);
+    return ended(ExitStatus::Usage);
 }
 
 } // namespace godwit::cli

@@ -3,6 +3,7 @@
 // godwit run, godwit receive, godwit restore: the subcommands that are a machine.
 #include "vmm/cli/commands.h"
 #include "vmm/cli/machine_options.h"
+#include "vmm/cli/output.h"
 #include "vmm/control/instance.h"
 
 #include <atomic>
@@ -17,13 +18,13 @@ namespace {
 sigset_t ending_signals() {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
+        sigaddset(&set, signal);
     return set;
 }
 
-// SIGINT and SIGTERM end the machine in order. A thread of its own waits for them; every other thread has
-// them blocked, so no handler runs anywhere.
+// What ends a process ends the machine in order: also when its terminal has gone. A thread of its own waits
+// for them; every other thread has them blocked, so no handler runs anywhere.
 class QuitOnSignals {
   public:
     // Call before any other thread exists.
@@ -167,8 +168,8 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
     CLI::App* const app = program.add_subcommand("restore", "go on with a guest that was saved to a file");
     app->add_option(
            "file", options->file,
-           "what `godwit save`, or a QEMU 7.2 of the same board, wrote: a file, a FIFO, /dev/stdin, or "
-           "unix:PATH, to wait for it on a socket")
+           "what `godwit save`, or a QEMU 7.2 of the same board, wrote: a file, a FIFO, - for standard "
+           "input, or unix:PATH, to wait for it on a socket")
         ->required();
     options->machine.add_to(*app);
     app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
@@ -184,6 +185,12 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
                 instance.machine = std::move(config).value();
                 instance.control_path = options->machine.control_path;
                 instance.restore = options->file;
+                if (options->file == "-" || options->file == "/dev/stdin") {
+                    auto stream = take_standard_input();
+                    if (!stream.ok())
+                        return report(stream.error());
+                    instance.restore_from = std::move(stream).value();
+                }
                 instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance), factory);

@@ -3,6 +3,7 @@
 // godwit tune: shows the migration parameters of a machine and changes them, also of a migration that runs.
 #include "vmm/base/json.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/output.h"
 #include "vmm/control/client.h"
 #include "vmm/control/migration_parameters.h"
 
@@ -37,8 +38,8 @@ Status show(control::Client& client) {
         std::string shown = value.is_string() ? value.get<std::string>() : json_text(value);
         if (value.is_boolean())
             shown = value.get<bool>() ? "on" : "off";
-        fmt::print("{:<24} {:<10} {}: {}{}\n", parameter.name, shown, parameter.meaning, parameter.range(),
-                   parameter.while_running ? "" : "; not while a migration runs");
+        print("{:<24} {:<10} {}: {}{}\n", parameter.name, shown, parameter.meaning, parameter.range(),
+              parameter.while_running ? "" : "; not while a migration runs");
     }
     return {};
 }

@@ -4,7 +4,9 @@
 #include "vmm/base/json.h"
 #include "vmm/base/unix_socket.h"
 
+#include <array>
 #include <cerrno>
+#include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -44,13 +46,42 @@ Result<Json> Client::execute(std::string_view command, Json arguments, std::chro
     Json request{{"execute", command}};
     if (!arguments.empty())
         request["arguments"] = std::move(arguments);
+    TRY(send(request));
+    return answer(command, limit);
+}
+
+Status Client::hand_over(int fd, std::string_view name) {
+    TRY(send({{"execute", "getfd"}, {"arguments", {{"fdname", name}}}}, fd));
+    TRY(answer("getfd", kAnswerLimit));
+    return {};
+}
+
+Status Client::send(const Json& request, int fd) {
     const std::string line = json_text(request) + "\n";
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
     for (std::size_t sent = 0; sent < line.size();) {
-        const ssize_t count = ::send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+        iovec data{const_cast<char*>(line.data()) + sent, line.size() - sent};
+        msghdr message{};
+        message.msg_iov = &data;
+        message.msg_iovlen = 1;
+        if (fd >= 0 && sent == 0) {
+            message.msg_control = control.data();
+            message.msg_controllen = control.size();
+            cmsghdr* const part = CMSG_FIRSTHDR(&message);
+            part->cmsg_level = SOL_SOCKET;
+            part->cmsg_type = SCM_RIGHTS;
+            part->cmsg_len = CMSG_LEN(sizeof fd);
+            std::memcpy(CMSG_DATA(part), &fd, sizeof fd);
+        }
+        const ssize_t count = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
         if (count < 0)
             return errno == EPIPE ? gone() : system_error(errno, "control socket");
         sent += static_cast<std::size_t>(count);
     }
+    return {};
+}
+
+Result<Json> Client::answer(std::string_view command, std::chrono::seconds limit) {
     for (;;) {
         auto message = TRY(next_message(limit));
         if (!message)

@@ -4,6 +4,7 @@
 #include "migration/channel/address.h"
 #include "vmm/base/json.h"
 #include "vmm/control/instance.h"
+#include "vmm/control/migration_capabilities.h"
 #include "vmm/control/migration_parameters.h"
 
 #include <algorithm>
@@ -14,11 +15,14 @@ namespace {
 constexpr Argument kMigrateArguments[]{
     {"uri", ArgumentType::String, true},
     {"timeline", ArgumentType::Boolean}, // MIGRATION_TIMELINE events are wanted
+    {"quit", ArgumentType::Boolean},     // the process ends when the guest has moved
+    // QEMU's: it never waits, as here; and three that clients switch off explicitly.
+    {"detach", ArgumentType::Boolean},
+    {"blk", ArgumentType::Boolean},
+    {"inc", ArgumentType::Boolean},
+    {"resume", ArgumentType::Boolean},
 };
-} // namespace
-
-namespace {
-constexpr const char* kPauseBeforeSwitchover = "pause-before-switchover";
+constexpr std::string_view kNotHere[]{"blk", "inc", "resume"};
 } // namespace
 
 // A friend of Instance: the handlers, by command.
@@ -46,58 +50,93 @@ struct Commands {
         });
     }
 
-    static void stop(Instance& instance, const Json&, const Responder& responder) {
+    static void stop(Instance& instance, const Request&, const Responder& responder) {
         on_conductor(instance, responder, [](Instance& i) { return i.stop(); });
     }
-    static void cont(Instance& instance, const Json&, const Responder& responder) {
+    static void cont(Instance& instance, const Request&, const Responder& responder) {
         on_conductor(instance, responder, [](Instance& i) { return i.cont(); });
     }
-    static void quit(Instance& instance, const Json&, const Responder& responder) {
+    static void quit(Instance& instance, const Request&, const Responder& responder) {
         responder.success();
         instance.quit();
     }
-    static void system_powerdown(Instance& instance, const Json&, const Responder& responder) {
+    static void system_powerdown(Instance& instance, const Request&, const Responder& responder) {
         instance.guest_->press_power_button();
         instance.broadcast("POWERDOWN");
         responder.success();
     }
-    static void system_reset(Instance& instance, const Json&, const Responder& responder) {
+    static void system_reset(Instance& instance, const Request&, const Responder& responder) {
         on_conductor(instance, responder, [](Instance& i) { return i.restart(); });
     }
-    static void query_status(Instance& instance, const Json&, const Responder& responder) {
+    static void query_status(Instance& instance, const Request&, const Responder& responder) {
         const std::string_view status = instance.status_name();
         responder.success({{"status", status}, {"running", status == "running"}, {"singlestep", false}});
     }
-    static void query_name(Instance& instance, const Json&, const Responder& responder) {
+    static void query_name(Instance& instance, const Request&, const Responder& responder) {
         responder.success({{"name", instance.options_.machine.name}});
     }
-    static void query_version(Instance&, const Json&, const Responder& responder) {
+    // In QEMU's words: "pty:/dev/pts/7".
+    static void query_chardev(Instance& instance, const Request&, const Responder& responder) {
+        std::string file = instance.guest_->console();
+        if (const std::size_t blank = file.find(' '); blank != std::string::npos)
+            file[blank] = ':';
+        responder.success(Json::array({{{"label", "serial0"}, {"filename", file}, {"frontend-open", true}}}));
+    }
+    static void query_version(Instance&, const Request&, const Responder& responder) {
         responder.success(
             {{"qemu", {{"major", 7}, {"minor", 2}, {"micro", 0}}}, {"package", "godwit " GODWIT_VERSION}});
     }
-    static void query_commands(Instance&, const Json&, const Responder& responder) {
+    static void query_commands(Instance&, const Request&, const Responder& responder) {
         Json names = Json::array();
         names.push_back({{"name", "qmp_capabilities"}});
         for (const CommandEntry& command : command_table())
             names.push_back({{"name", command.name}});
         responder.success(std::move(names));
     }
-    static void migrate(Instance& instance, const Json& arguments, const Responder& responder) {
-        const auto address = migration::Address::parse(arguments.at("uri").get<std::string>());
+    static void migrate(Instance& instance, const Request& request, const Responder& responder) {
+        const auto address = address_of(request);
         if (!address.ok())
             return responder.failure(address.error());
-        const auto parameters = parameters_of(instance, arguments);
+        const auto parameters = parameters_of(instance, request.arguments);
         if (!parameters.ok())
             return responder.failure(parameters.error());
+        const Instance::MoveOptions options{request.arguments.value("timeline", false),
+                                            request.arguments.value("quit", false)};
         after_migration(instance, [&instance, responder, address = *address, parameters = *parameters,
-                                   timeline = arguments.value("timeline", false)] {
-            if (const Status started = instance.start_migration(address, parameters, timeline); !started.ok())
+                                   options] {
+            if (const Status started = instance.start_migration(address, parameters, options); !started.ok())
                 return responder.failure(started.error());
             responder.success();
         });
     }
+    // A descriptor by its number would be one of this process's own.
+    static Result<migration::Address> address_of(const Request& request) {
+        migration::Address address =
+            TRY(migration::Address::parse(request.arguments.at("uri").get<std::string>()));
+        if (address.kind != migration::Address::Kind::Fd)
+            return address;
+        if (address.name.empty())
+            return invalid_input("address '{}': a socket is handed over by `getfd` and named here",
+                                 address.text());
+        address.handed = std::make_shared<Fd>(TRY(request.descriptors->take(address.name)));
+        return address;
+    }
+    static void getfd(Instance&, const Request& request, const Responder& responder) {
+        answer(responder, request.descriptors->name(request.arguments.at("fdname").get<std::string>()));
+    }
+    static void closefd(Instance&, const Request& request, const Responder& responder) {
+        answer(responder, request.descriptors->close(request.arguments.at("fdname").get<std::string>()));
+    }
+    static void answer(const Responder& responder, const Status& status) {
+        if (!status.ok())
+            return responder.failure(status.error());
+        responder.success();
+    }
     // Parameters that come with a command are those of this migration alone.
     static Result<migration::Parameters> parameters_of(Instance& instance, const Json& arguments) {
+        for (const std::string_view name : kNotHere)
+            if (arguments.value(std::string{name}, false))
+                return invalid_input("migrate: '{}' is not available here", name);
         Json values = arguments;
         for (const Argument& own : kMigrateArguments)
             values.erase(std::string{own.name});
@@ -105,11 +144,11 @@ struct Commands {
         TRY(set_parameters(parameters, values, false));
         return parameters;
     }
-    static void check(Instance& instance, const Json& arguments, const Responder& responder) {
-        const auto address = migration::Address::parse(arguments.at("uri").get<std::string>());
+    static void check(Instance& instance, const Request& request, const Responder& responder) {
+        const auto address = address_of(request);
         if (!address.ok())
             return responder.failure(address.error());
-        const auto parameters = parameters_of(instance, arguments);
+        const auto parameters = parameters_of(instance, request.arguments);
         if (!parameters.ok())
             return responder.failure(parameters.error());
         instance.tasks_.push([&instance, responder, address = *address, parameters = *parameters] {
@@ -125,40 +164,34 @@ struct Commands {
                 responder.failure(started.error());
         });
     }
-    static void migrate_cancel(Instance& instance, const Json&, const Responder& responder) {
+    static void migrate_cancel(Instance& instance, const Request&, const Responder& responder) {
         const Status status = instance.outgoing_->cancel();
         if (!status.ok())
             return responder.failure(status.error());
         responder.success();
     }
-    static void migrate_continue(Instance& instance, const Json& arguments, const Responder& responder) {
-        if (arguments.at("state") != "pre-switchover")
+    static void migrate_continue(Instance& instance, const Request& request, const Responder& responder) {
+        if (request.arguments.at("state") != "pre-switchover")
             return responder.failure(invalid_input("migrate-continue: the state can be pre-switchover"));
         const Status status = instance.outgoing_->continue_migration();
         if (!status.ok())
             return responder.failure(status.error());
         responder.success();
     }
-    // QEMU's capabilities that are parameters here.
-    static void migrate_set_capabilities(Instance& instance, const Json& arguments,
+    static void migrate_set_capabilities(Instance& instance, const Request& request,
                                          const Responder& responder) {
-        Json values = Json::object();
-        for (const Json& one : arguments.at("capabilities")) {
-            if (!one.is_object() || one.value("capability", Json{}) != kPauseBeforeSwitchover ||
-                !one.value("state", Json{}).is_boolean())
-                return responder.failure(invalid_input("migrate-set-capabilities: {} is not known; {} is",
-                                                       json_text(one), kPauseBeforeSwitchover));
-            values[kPauseBeforeSwitchover] = one["state"];
-        }
-        migrate_set_parameters(instance, values, responder);
+        change_parameters(
+            instance, responder, [&](migration::Parameters& parameters, bool running) -> Status {
+                const Json values = TRY(parameters_for(request.arguments.at("capabilities"), parameters));
+                return set_parameters(parameters, values, running);
+            });
     }
-    static void query_migrate_capabilities(Instance& instance, const Json&, const Responder& responder) {
-        responder.success({{{"capability", kPauseBeforeSwitchover},
-                            {"state", instance.outgoing_->parameters().pause_before_switchover}}});
+    static void query_migrate_capabilities(Instance& instance, const Request&, const Responder& responder) {
+        responder.success(capabilities_of(instance.outgoing_->parameters()));
     }
-    static void migrate_resolve(Instance& instance, const Json& arguments, const Responder& responder) {
+    static void migrate_resolve(Instance& instance, const Request& request, const Responder& responder) {
         using Word = migration::Doubt::Word;
-        const auto action = arguments.value("action", "ask");
+        const auto action = request.arguments.value("action", "ask");
         const Word word = action == "resume" ? Word::Resume : action == "discard" ? Word::Discard : Word::Ask;
         if (word == Word::Ask && action != "ask")
             return responder.failure(
@@ -170,38 +203,49 @@ struct Commands {
             responder.success({{"outcome", *outcome}});
         });
     }
-    static void query_migrate(Instance& instance, const Json&, const Responder& responder) {
+    static void query_migrate(Instance& instance, const Request&, const Responder& responder) {
         responder.success(instance.migration_status());
     }
-    static void migrate_set_parameters(Instance& instance, const Json& arguments,
+    static void migrate_set_parameters(Instance& instance, const Request& request,
                                        const Responder& responder) {
-        const Status status =
-            instance.outgoing_->change_parameters([&](migration::Parameters& parameters, bool running) {
-                return set_parameters(parameters, arguments, running);
-            });
-        if (!status.ok())
+        change_parameters(instance, responder, [&](migration::Parameters& parameters, bool running) {
+            return set_parameters(parameters, request.arguments, running);
+        });
+    }
+    template <class Change>
+    static void change_parameters(Instance& instance, const Responder& responder, Change&& change) {
+        if (const Status status = instance.outgoing_->change_parameters(change); !status.ok())
             return responder.failure(status.error());
         responder.success();
     }
-    static void query_migrate_parameters(Instance& instance, const Json&, const Responder& responder) {
+    static void query_migrate_parameters(Instance& instance, const Request&, const Responder& responder) {
         responder.success(to_json(instance.outgoing_->parameters()));
     }
-    static void save(Instance& instance, const Json& arguments, const Responder& responder) {
-        const bool quit = arguments.value("quit", false);
-        after_migration(
-            instance, [&instance, responder, quit, path = arguments.at("path").get<std::string>()] {
-                const Status status = instance.save(path, quit ? AfterSave::Stay : AfterSave::GoOn);
-                if (!status.ok())
-                    return responder.failure(status.error());
-                responder.success();
-                if (quit)
-                    instance.quit();
-            });
+    static void save(Instance& instance, const Request& request, const Responder& responder) {
+        constexpr std::string_view kGiven = "fd:";
+        const bool quit = request.arguments.value("quit", false);
+        const std::string path = request.arguments.at("path");
+        std::shared_ptr<Fd> given;
+        if (path.starts_with(kGiven)) {
+            auto taken = request.descriptors->take(path.substr(kGiven.size()));
+            if (!taken.ok())
+                return responder.failure(taken.error());
+            given = std::make_shared<Fd>(std::move(taken).value());
+        }
+        after_migration(instance, [&instance, responder, quit, path, given] {
+            const Status status = instance.save(path, given, quit ? AfterSave::Stay : AfterSave::GoOn);
+            if (!status.ok())
+                return responder.failure(status.error());
+            responder.success();
+            if (quit)
+                instance.quit();
+        });
     }
 };
 
 namespace {
 
+constexpr Argument kFdArguments[]{{"fdname", ArgumentType::String, true}};
 constexpr Argument kContinueArguments[]{{"state", ArgumentType::String, true}};
 constexpr Argument kCapabilityArguments[]{{"capabilities", ArgumentType::Array, true}};
 constexpr Argument kResolveArguments[]{{"action", ArgumentType::String}};
@@ -216,6 +260,9 @@ constexpr CommandEntry kCommands[]{
     {"query-status", {}, Commands::query_status},
     {"query-name", {}, Commands::query_name},
     {"query-version", {}, Commands::query_version},
+    {"getfd", kFdArguments, Commands::getfd},
+    {"closefd", kFdArguments, Commands::closefd},
+    {"query-chardev", {}, Commands::query_chardev},
     {"query-commands", {}, Commands::query_commands},
     {"migrate", kMigrateArguments, Commands::migrate, true},
     // Ours: whether the guest could move there, without touching it.
@@ -277,7 +324,7 @@ void dispatch(Instance& instance, const Request& request, const Responder& respo
             continue;
         if (const Status status = check_arguments(command, request.arguments); !status.ok())
             return responder.failure(status.error());
-        return command.handle(instance, request.arguments, responder);
+        return command.handle(instance, request, responder);
     }
     responder.failure("CommandNotFound", fmt::format("The command {} has not been found", request.command));
 }

@@ -24,7 +24,7 @@ struct Argument {
 struct CommandEntry {
     std::string_view name;
     std::span<const Argument> arguments;
-    void (*handle)(Instance&, const Json& arguments, const Responder&);
+    void (*handle)(Instance&, const Request&, const Responder&);
     bool takes_parameters = false; // those of a migration (migration_parameters.h), too
 };
 

@@ -45,6 +45,8 @@ Status Instance::set_up(const GuestFactory& factory) {
     loop_thread_ = std::thread{[this] { loop_->run(); }};
     guest_ = TRY(factory(options_.machine, *loop_, *this));
     checker_ = std::make_unique<Checker>(guest_->port());
+    if (const std::string console = guest_->console(); console.starts_with("pty "))
+        log::info("the serial port is {}", console);
     if (!options_.timeline.empty())
         timeline_file_ = TRY(TimelineFile::create(options_.timeline));
     Outgoing::Callbacks callbacks;
@@ -205,6 +207,8 @@ Status Instance::cont() {
 }
 
 Status Instance::restart() {
+    if (guest_->held(Guest::Hold::HandedOver))
+        return invalid_input("the guest was handed over to another process");
     if (options_.machine.kernel.empty())
         return invalid_input("this process received the guest and has no kernel to start it again");
     if (outgoing_->active()) {
@@ -219,12 +223,13 @@ Status Instance::restart() {
 }
 
 Status Instance::start_migration(const migration::Address& address, const migration::Parameters& parameters,
-                                 bool timeline_events) {
+                                 const MoveOptions& options) {
     if (guest_->held(Guest::Hold::NotStarted) || guest_->held(Guest::Hold::HandedOver))
         return invalid_input("there is no guest here that could move");
     if (outgoing_->active())
         return invalid_input("a migration is already under way");
-    timeline_events_ = timeline_events;
+    timeline_events_ = options.timeline_events;
+    quit_when_moved_ = options.quit;
     TRY(outgoing_->start(address, parameters));
     broadcast("MIGRATION", {{"status", "setup"}});
     return {};
@@ -249,7 +254,9 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
                   report.downtime.count(), report.pause.count(), report.final_round.duration.count(),
                   report.save.count(), report.send.count(), report.ready.count(),
                   report.commit_to_running.count());
-        return end(ExitStatus::Success);
+        if (quit_when_moved_)
+            end(ExitStatus::Success);
+        return;
     }
     log::error("the migration failed: {}", reason_text(kSource, outcome.error()));
     if (guest_->held(Guest::Hold::HandedOver)) // an operator said so
@@ -264,7 +271,12 @@ void Instance::guest_arrived() {
 
 Status Instance::restore() {
     log::info("restoring from '{}'", options_.restore);
-    auto restored = restore_stream(*guest_, options_.restore, *ending_);
+    auto restored = [&]() -> Result<migration::RunState> {
+        StreamInput stream = options_.restore_from
+                                 ? StreamInput::adopt(std::move(options_.restore_from), *ending_)
+                                 : TRY(StreamInput::open(options_.restore, *ending_));
+        return restore_stream(*guest_, std::move(stream), options_.restore);
+    }();
     if (!restored.ok() && ending_->requested()) {
         log::info("{}", restored.error().text);
         return {};
@@ -279,10 +291,13 @@ Status Instance::restore() {
     return {};
 }
 
-Status Instance::save(const std::string& place, AfterSave after) {
+Status Instance::save(const std::string& place, const std::shared_ptr<Fd>& given, AfterSave after) {
     if (guest_->held(Guest::Hold::NotStarted) || guest_->held(Guest::Hold::HandedOver) || outgoing_->active())
         return invalid_input("the guest cannot be saved now: it is not here, or it is moving");
-    TRY(save_stream(*guest_, place, after, *ending_));
+    StreamOutput output =
+        TRY_IN(given != nullptr ? StreamOutput::adopt(std::move(*given), place) : StreamOutput::create(place),
+               fmt::format("saving to '{}'", place));
+    TRY(save_stream(*guest_, std::move(output), after, *ending_));
     log::info("saved to '{}'", place);
     return {};
 }

@@ -32,6 +32,7 @@ struct InstanceOptions {
     MachineConfig machine;
     std::string control_path; // no control socket when empty
     std::string incoming;     // where to wait for a migration
+    Fd restore_from;          // where `restore` is, when it is open already
     std::string restore;      // a saved stream to go on from; with neither, the kernel is booted
     // Of a receiver: how long the source may say nothing.
     std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
@@ -64,6 +65,12 @@ class Instance final : private MachineEvents {
     void guest_reset() override;
     void guest_crashed(Error why) override;
 
+    struct MoveOptions {
+        bool timeline_events = false;
+        bool quit =
+            false; // when the guest has moved; otherwise this process can be asked until it is told to end
+    };
+
     // ---- the conductor's tasks
 
     Status begin();
@@ -72,13 +79,14 @@ class Instance final : private MachineEvents {
     Status cont();
     Status restart();
     Status start_migration(const migration::Address& address, const migration::Parameters& parameters,
-                           bool timeline_events);
+                           const MoveOptions& options);
     Status start_check(const migration::Address& address, const migration::Parameters& parameters,
                        std::function<void(const Checker::Answer&)> answered);
     void migration_ended(const Outgoing::Outcome& outcome);
     void guest_arrived();
     Status restore();
-    Status save(const std::string& place, AfterSave after);
+    // `given`: a descriptor to write to, named `place`; null when `place` is to be opened.
+    Status save(const std::string& place, const std::shared_ptr<Fd>& given, AfterSave after);
 
     // ---- any thread
 
@@ -87,7 +95,7 @@ class Instance final : private MachineEvents {
     void migration_record(const Json& record);
     void broadcast(std::string_view name, Json data = Json::object());
 
-    const InstanceOptions options_;
+    InstanceOptions options_; // constant, but for what restore() takes
     std::unique_ptr<migration::Cancel> ending_; // what keeps the conductor waiting ends with it
     TaskQueue tasks_;
     std::optional<ExitStatus> ended_; // conductor only
@@ -97,6 +105,7 @@ class Instance final : private MachineEvents {
     migration::CostMemory costs_;
     Timeline timeline_{[this](const Json& record) { migration_record(record); }};
     std::atomic<bool> timeline_events_{false}; // of the migration that runs
+    bool quit_when_moved_ = false;             // conductor; of the migration that runs
     std::unique_ptr<TimelineFile> timeline_file_;
     Timeline incoming_timeline_{[this](const Json& record) {
         if (timeline_file_ != nullptr)

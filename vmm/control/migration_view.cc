@@ -60,6 +60,7 @@ Json outgoing_view(const ProgressSnapshot& now, bool has_guest) {
     view["owner"] = owner_of(now);
     view["expected-downtime"] = now.expected_downtime.count();
     view["stalled"] = now.stalled;
+    view["writing-back"] = now.writing_back;
     if (now.throttle != 0)
         view["cpu-throttle-percentage"] = now.throttle;
     return view;

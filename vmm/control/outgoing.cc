@@ -91,7 +91,8 @@ Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration
     options.timeout = live_.get().peer_timeout;
     options.connector = &connector;
     options.doubt = &doubt_;
-    options.connect = [&connector](const migration::Cancel* stop) { return connector.connect(stop); };
+    if (connector.address.kind != migration::Address::Kind::Fd) // that is one connection
+        options.connect = [&connector](const migration::Cancel* stop) { return connector.connect(stop); };
     options.gate = &gate_;
     return migration::migrate(guest_.port(), *channel, options, progress_, &cancel);
 }

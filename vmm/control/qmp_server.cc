@@ -5,8 +5,11 @@
 #include "vmm/base/log.h"
 #include "vmm/control/json_stream.h"
 
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <span>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +35,31 @@ Json greeting() {
               {"capabilities", Json::array()}}}};
 }
 
+// What came beside the bytes becomes ours, also where it does not fit.
+ssize_t receive_with_descriptors(const Fd& socket, std::span<char> bytes, Descriptors& descriptors) {
+    constexpr std::size_t kAtOnce = 8;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(kAtOnce * sizeof(int))> control{};
+    iovec data{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t count = ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
+    if (count < 0)
+        return count;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (std::size_t at = CMSG_LEN(0); at + sizeof(int) <= part->cmsg_len; at += sizeof(int)) {
+            int fd = -1;
+            std::memcpy(&fd, reinterpret_cast<const char*>(part) + at, sizeof fd);
+            descriptors.arrived(Fd::adopt(fd));
+        }
+    }
+    return count;
+}
+
 } // namespace
 
 struct QmpServer::Client {
@@ -39,6 +67,7 @@ struct QmpServer::Client {
     Fd fd;
     std::unique_ptr<Watch> watch;
     JsonStream requests;
+    Descriptors descriptors;
     std::string unsent;
     bool awaits = false; // the answer to its last request; until then no other one is looked at
     bool negotiated = false;
@@ -144,7 +173,7 @@ bool QmpServer::read(Client& client) {
     char buffer[4096];
     if (client.silent || client.broken || client.requests.size() > JsonStream::kMaxValue)
         return false; // what is there comes first
-    const ssize_t count = ::read(client.fd.get(), buffer, sizeof buffer);
+    const ssize_t count = receive_with_descriptors(client.fd, buffer, client.descriptors);
     if (count < 0) {
         client.broken = errno != EAGAIN && errno != EINTR;
         return errno == EINTR;
@@ -180,7 +209,8 @@ void QmpServer::received(Client& client, const std::string& text) {
         if (key != "execute" && key != "arguments" && key != "id")
             return refuse("GenericError", fmt::format("the request has an unknown member '{}'", key));
     }
-    Request request{command->get<std::string>(), parsed.value("arguments", Json::object())};
+    Request request{command->get<std::string>(), parsed.value("arguments", Json::object()),
+                    &client.descriptors};
     if (!request.arguments.is_object())
         return refuse("GenericError", "'arguments' is not an object");
     client.awaits = true;

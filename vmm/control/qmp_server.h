@@ -8,6 +8,7 @@
 #pragma once
 
 #include "vmm/base/unix_socket.h"
+#include "vmm/control/descriptors.h"
 #include "vmm/loop/loop.h"
 
 #include <nlohmann/json.hpp>
@@ -24,7 +25,8 @@ using Json = nlohmann::json;
 
 struct Request {
     std::string command;
-    Json arguments; // an object, empty when the client gave none
+    Json arguments;           // an object, empty when the client gave none
+    Descriptors* descriptors; // the client's; while the handler runs
 };
 
 class QmpServer;

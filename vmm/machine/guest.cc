@@ -17,7 +17,15 @@ Status Guest::hold(Hold reason) {
     const unsigned before = holds_.fetch_or(static_cast<unsigned>(reason));
     if (before != 0)
         return {};
-    return stop();
+    Status stopped = stop();
+    if (stopped.ok())
+        return {};
+    // Who was told that it does not stand still must find it running.
+    if (const Status started = start(); !started.ok())
+        return std::move(stopped).error().in(
+            fmt::format("the guest neither stops nor goes on ({})", started.error().text));
+    holds_ = 0;
+    return stopped;
 }
 
 Status Guest::release(Hold reason) {

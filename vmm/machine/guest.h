@@ -20,11 +20,13 @@
 #include "vmm/cpu/cpuid.h"
 #include "vmm/loop/loop.h"
 #include "vmm/machine/config/machine_config.h"
+#include "vmm/machine/write_back.h"
 #include "vmm/memory/guest_memory.h"
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace godwit {
@@ -59,7 +61,8 @@ class Guest {
         Restart = 16,
         Save = 32, // while the guest is written to a file
     };
-    // The guest stands still: nothing changes its memory or disks afterwards. Idempotent.
+    // The guest stands still: nothing changes its memory or disks afterwards. Idempotent. After an error
+    // (storage that does not answer) it runs on, unless the error says that it does not.
     Status hold(Hold reason);
     Status release(Hold reason);
     bool held(Hold reason) const { return (holds_.load() & static_cast<unsigned>(reason)) != 0; }
@@ -69,6 +72,8 @@ class Guest {
 
     // Any thread.
     virtual void press_power_button() = 0;
+    // What stands behind the serial port: "pty /dev/pts/7".
+    virtual std::string console() const = 0;
 
     // ---- for a migration
 
@@ -82,9 +87,12 @@ class Guest {
     virtual const cpu::CpuModel& cpu_offer() const = 0;
     // Gives an empty machine the processor that a guest has elsewhere.
     virtual Status adopt_cpu(const cpu::CpuModel& model) = 0;
-    // Disk locks: the owner of the guest has them. Held.
+    // Disk locks: the owner of the guest has them. Held; what it wrote is on stable storage before they are
+    // let go of.
     virtual Status lock_disks() = 0;
     virtual Status unlock_disks() = 0;
+    // What brings the guest's writes there.
+    virtual WriteBack::Pass write_back_pass() const = 0;
     // The guest came from elsewhere and runs here now: says so to whom it concerns.
     virtual void arrived() = 0;
 

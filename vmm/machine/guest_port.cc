@@ -23,6 +23,12 @@ Status GuestPort::resume(migration::RunState) {
     return guest_.release(Guest::Hold::Migration);
 }
 
+Result<migration::WriteBackState> GuestPort::write_back(std::chrono::milliseconds patience) {
+    if (!write_back_)
+        write_back_.emplace(guest_.write_back_pass());
+    return write_back_->advance(patience);
+}
+
 Status GuestPort::release_resources() {
     return guest_.unlock_disks();
 }

@@ -8,6 +8,8 @@
 #include "migration/machine_port.h"
 #include "vmm/machine/guest.h"
 
+#include <optional>
+
 namespace godwit {
 
 class GuestPort : public migration::MachinePort {
@@ -20,6 +22,7 @@ class GuestPort : public migration::MachinePort {
     migration::RunState run_state() final;
     Status pause() final;
     Status resume(migration::RunState state) final;
+    Result<migration::WriteBackState> write_back(std::chrono::milliseconds patience) final;
     Status release_resources() final;
     Status reclaim_resources() final;
     void handed_over() final;
@@ -31,6 +34,7 @@ class GuestPort : public migration::MachinePort {
 
   private:
     Guest& guest_;
+    std::optional<WriteBack> write_back_; // from its first use on
 };
 
 } // namespace godwit

@@ -58,6 +58,8 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     Status adopt_cpu(const cpu::CpuModel& model) override;
     Status lock_disks() override;
     Status unlock_disks() override;
+    std::string console() const override { return console_->describe(); }
+    WriteBack::Pass write_back_pass() const override;
     void arrived() override;
 
     // ---- for its port
@@ -66,8 +68,6 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     const std::vector<std::unique_ptr<VirtioUnit>>& units() const { return units_; }
     kvm::VcpuSet& vcpus() { return *vcpus_; }
     Loop& loop() { return loop_; }
-    // While the guest runs: shortens the next unlock_disks().
-    void write_back_disks();
 
   private:
     Machine(const MachineConfig& config, Loop& loop, MachineEvents& events);

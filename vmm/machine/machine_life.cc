@@ -144,9 +144,12 @@ Status Machine::unlock_disks() {
     });
 }
 
-void Machine::write_back_disks() {
+WriteBack::Pass Machine::write_back_pass() const {
+    std::vector<std::shared_ptr<virtio::StableStorage>> storages;
     for (const auto& unit : units_)
-        unit->prepare_to_relinquish();
+        if (auto storage = unit->storage(); storage != nullptr)
+            storages.push_back(std::move(storage));
+    return [storages = std::move(storages)] { return virtio::write_back_all(storages); };
 }
 
 void Machine::arrived() {

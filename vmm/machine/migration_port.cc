@@ -30,9 +30,6 @@ Status MigrationPort::start_dirty_log() {
 }
 
 Status MigrationPort::harvest_dirty(std::span<std::uint64_t> words) {
-    // Before the pages are counted, so that the time it takes is not time in which more of them are written.
-    if (machine_.running())
-        machine_.write_back_disks();
     std::vector<std::uint64_t> written(machine_.dirty_log().word_count());
     TRY(machine_.dirty_log().harvest_into(written));
     TRY(machine_.dirty_log().clear(0, written));

@@ -22,6 +22,8 @@ namespace {
 
 // The guest stands still while a FIFO or a socket is not read.
 constexpr std::chrono::seconds kReaderPatience{30};
+// How quickly a cancel is heard while disks are written back.
+constexpr std::chrono::milliseconds kGlance{50};
 constexpr std::size_t kMaxRest = 64 * 1024;
 
 Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
@@ -51,13 +53,21 @@ Status write_stream(Guest& guest, migration::wire::FdSink& file, migration::RunS
     return file.flush();
 }
 
-Status save_held(Guest& guest, const std::string& place, AfterSave after, const migration::Cancel& cancel) {
+// A saved guest whose disk has lost something is none.
+Status write_back(Guest& guest, const migration::Cancel& cancel) {
+    while (TRY(guest.port().write_back(kGlance)).under_way)
+        if (cancel.requested())
+            return cancel.error();
+    return {};
+}
+
+Status save_held(Guest& guest, StreamOutput& output, AfterSave after, const migration::Cancel& cancel) {
     const migration::RunState state = guest.port().run_state();
-    StreamOutput output = TRY(StreamOutput::create(place));
     TRY(guest.hold(Guest::Hold::Save));
     // It has ended: restored, it would hang.
     if (guest.stopped_by_guest())
         return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
+    TRY(write_back(guest, cancel));
     migration::wire::FdSink sink = TRY(output.sink(cancel, kReaderPatience));
     TRY(write_stream(guest, sink, state));
     TRY(output.finish());
@@ -109,9 +119,7 @@ Status read_end(migration::wire::FdSource& source) {
     return corrupt("the stream goes on for more than {} bytes behind its end", kMaxRest);
 }
 
-Result<migration::RunState> read_stream(Guest& guest, const std::string& place,
-                                        const migration::Cancel& cancel) {
-    StreamInput stream = TRY(StreamInput::open(place, cancel));
+Result<migration::RunState> read_stream(Guest& guest, StreamInput stream, const std::string& place) {
     const auto after_refusal =
         stream.has_end ? migration::wire::AfterRefusal::ReadOn : migration::wire::AfterRefusal::Leave;
     migration::wire::FdSource source{std::move(stream.fd), std::move(stream.wait)};
@@ -140,21 +148,20 @@ Result<migration::RunState> read_stream(Guest& guest, const std::string& place,
 
 } // namespace
 
-Status save_stream(Guest& guest, const std::string& place, AfterSave after, const migration::Cancel& cancel) {
-    Status saved = save_held(guest, place, after, cancel);
+Status save_stream(Guest& guest, StreamOutput output, AfterSave after, const migration::Cancel& cancel) {
+    Status saved = save_held(guest, output, after, cancel);
     if (saved.ok() && after == AfterSave::Stay)
         return {};
     const Status released = guest.release(Guest::Hold::Save);
     if (!saved.ok())
-        return std::move(saved).error().in(fmt::format("saving to '{}'", place));
+        return std::move(saved).error().in(fmt::format("saving to '{}'", output.name()));
     if (!released.ok())
         return Error{released.error()}.in("the guest was saved but does not go on");
     return {};
 }
 
-Result<migration::RunState> restore_stream(Guest& guest, const std::string& place,
-                                           const migration::Cancel& cancel) {
-    const migration::RunState state = TRY(read_stream(guest, place, cancel));
+Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place) {
+    const migration::RunState state = TRY(read_stream(guest, std::move(stream), place));
     TRY_IN(guest.port().apply_incoming(), place);
     return state;
 }

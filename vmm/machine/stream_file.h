@@ -9,6 +9,7 @@
 #include "migration/channel/cancel.h"
 #include "migration/run_state.h"
 #include "vmm/machine/guest.h"
+#include "vmm/machine/stream_place.h"
 
 #include <string>
 
@@ -22,7 +23,7 @@ enum class AfterSave {
 // The guest stands still while the file is written. A regular file appears at once and whole; anything else
 // (stream_place.h) is written to directly, and whoever reads it must not rest for long. On any error, and on
 // a cancel, the guest goes on and no file is left; the error names the place.
-Status save_stream(Guest& guest, const std::string& place, AfterSave after, const migration::Cancel& cancel);
+Status save_stream(Guest& guest, StreamOutput output, AfterSave after, const migration::Cancel& cancel);
 
 // Loads a stream that save_stream() or a QEMU 7.2 of the same board wrote: RAM first, then every section
 // into scratch; when all of them are valid they are committed and the disks locked. The vCPUs become what the
@@ -30,7 +31,6 @@ Status save_stream(Guest& guest, const std::string& place, AfterSave after, cons
 // it was saved. An error names the place, the byte, the section and the field; a file that is damaged is
 // InvalidInput, one that does not fit this machine Incompatible. A stream that does not come, or
 // that its writer does not close, is waited for until a cancel. Precondition: the machine never ran.
-Result<migration::RunState> restore_stream(Guest& guest, const std::string& place,
-                                           const migration::Cancel& cancel);
+Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place);
 
 } // namespace godwit

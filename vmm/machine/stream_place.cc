@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <filesystem>
 #include <poll.h>
 #include <string_view>
 #include <sys/socket.h>
@@ -33,6 +34,29 @@ std::string folder_of(const std::string& path) {
     if (slash == std::string::npos)
         return ".";
     return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// /proc/PID/fd/N and the like: not links as others are, but doors to what a process has open.
+bool is_of_a_process(const std::string& path) {
+    std::error_code fault;
+    return std::filesystem::canonical(folder_of(path), fault).native().starts_with("/proc/");
+}
+
+// Where symbolic links lead, whether or not something is there.
+Result<std::string> target_of(const std::string& path) {
+    constexpr int kMostLinks = 40; // as the kernel has it
+    std::filesystem::path target = path;
+    std::error_code fault;
+    for (int links = 0; links < kMostLinks; ++links) {
+        if (!std::filesystem::is_symlink(std::filesystem::symlink_status(target, fault)) ||
+            is_of_a_process(target.native()))
+            return target.native();
+        const auto next = std::filesystem::read_symlink(target, fault);
+        if (fault)
+            return invalid_input("'{}': {}", path, fault.message());
+        target = target.parent_path() / next; // an absolute one replaces it
+    }
+    return invalid_input("'{}': too many symbolic links", path);
 }
 
 Status set_blocking(const Fd& fd, bool blocking, const std::string& path) {
@@ -73,12 +97,26 @@ Result<Fd> accept_one(const std::string& path, const migration::Cancel& cancel) 
 Result<StreamOutput> StreamOutput::create(const std::string& place) {
     if (is_socket(place))
         return open_socket(socket_path(place));
+    std::string target = TRY(target_of(place));
     struct stat status {};
-    if (::stat(place.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
-        return open_special(place);
-    std::string partial = place + ".partial";
+    if (::stat(target.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+        return open_special(target);
+    if (is_of_a_process(target))
+        return invalid_input("'{}' leads to a file that is open in this process: give its own name", place);
+    std::string partial = target + ".partial";
     Fd fd = TRY(open_file(partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-    return StreamOutput{place, std::move(partial), std::move(fd)};
+    return StreamOutput{std::move(target), std::move(partial), std::move(fd)};
+}
+
+Result<StreamOutput> StreamOutput::adopt(Fd fd, const std::string& name) {
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0)
+        return system_error(errno, name);
+    if (S_ISFIFO(status.st_mode)) // an open file of our own: others wait in theirs as they please
+        fd = TRY(open_file(fmt::format("/proc/self/fd/{}", fd.get()), O_WRONLY | O_NONBLOCK));
+    else if (S_ISSOCK(status.st_mode))
+        TRY(set_blocking(fd, false, name));
+    return StreamOutput{name, {}, std::move(fd)};
 }
 
 Result<StreamOutput> StreamOutput::open_special(const std::string& path) {
@@ -117,14 +155,16 @@ Status StreamOutput::finish() {
 }
 
 Result<StreamInput> StreamInput::open(const std::string& place, const migration::Cancel& cancel) {
-    auto wait = patient(cancel, kForEver);
     if (is_socket(place))
-        return StreamInput{TRY(accept_one(socket_path(place), cancel)), std::move(wait), false};
+        return adopt(TRY(accept_one(socket_path(place), cancel)), cancel);
     // Opened so, a FIFO does not wait for its writer here but in poll().
-    Fd fd = TRY(open_file(place, O_RDONLY | O_NONBLOCK, 0, ErrorCode::InvalidInput));
+    return adopt(TRY(open_file(place, O_RDONLY | O_NONBLOCK, 0, ErrorCode::InvalidInput)), cancel);
+}
+
+StreamInput StreamInput::adopt(Fd fd, const migration::Cancel& cancel) {
     struct stat status {};
     const bool regular = ::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode);
-    return StreamInput{std::move(fd), std::move(wait), regular};
+    return StreamInput{std::move(fd), patient(cancel, kForEver), regular};
 }
 
 } // namespace godwit

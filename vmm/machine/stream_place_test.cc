@@ -110,6 +110,63 @@ TEST_CASE("a stream that does not come is waited for until a cancel") {
     CHECK(from_fifo->wait(from_fifo->fd, POLLIN).error().code == ErrorCode::Cancelled);
 }
 
+TEST_CASE("what a link leads to is replaced, and not the link") {
+    const Folder folder;
+    const auto cancel = make_cancel();
+    std::filesystem::create_directory(folder / "there");
+    const bool exists = GENERATE(true, false);
+    if (exists)
+        std::ofstream{folder / "there/state"} << "older";
+    std::filesystem::create_symlink("there/state", folder / "second");
+    std::filesystem::create_symlink(folder / "second", folder / "first");
+    auto output = StreamOutput::create(folder / "first");
+    REQUIRE(output.ok());
+    REQUIRE(write_text(*output, *cancel, "newer").ok());
+    REQUIRE(output->finish().ok());
+    CHECK(text_of(folder / "there/state") == "newer");
+    CHECK(std::filesystem::is_symlink(folder / "first"));
+    CHECK(std::filesystem::is_symlink(folder / "second"));
+
+    std::filesystem::create_symlink("loop", folder / "loop");
+    CHECK_FALSE(StreamOutput::create(folder / "loop").ok());
+}
+
+TEST_CASE("a file that this process has open is not replaced") {
+    const Folder folder;
+    std::ofstream{folder / "log"} << "lines";
+    const Fd log = std::move(open_file(folder / "log", O_RDWR)).value();
+    const std::string door = fmt::format("/proc/self/fd/{}", log.get());
+    std::filesystem::create_symlink(door, folder / "link");
+    for (const std::string& place : {door, fmt::format("/dev/fd/{}", log.get()), folder / "link"}) {
+        const auto output = StreamOutput::create(place);
+        REQUIRE_FALSE(output.ok());
+        CHECK(output.error().text.find(place) != std::string::npos);
+    }
+    CHECK(text_of(folder / "log") == "lines");
+}
+
+TEST_CASE("a descriptor that was handed over is written from where it stands") {
+    const Folder folder;
+    const auto cancel = make_cancel();
+    Fd file = std::move(open_file(folder / "file", O_WRONLY | O_CREAT, 0600)).value();
+    REQUIRE(::write(file.get(), "head ", 5) == 5);
+    auto output = StreamOutput::adopt(std::move(file), "fd:x");
+    REQUIRE(output.ok());
+    REQUIRE(write_text(*output, *cancel, "tail").ok());
+    REQUIRE(output->finish().ok());
+    CHECK(text_of(folder / "file") == "head tail");
+
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+    const Fd reader = Fd::adopt(ends[0]);
+    const Fd ours = Fd::adopt(ends[1]);
+    auto pipe = StreamOutput::adopt(std::move(ours.duplicate()).value(), "fd:y");
+    REQUIRE(pipe.ok());
+    const Status late = write_text(*pipe, *cancel, std::string(1 << 20, 'x')); // nobody reads
+    CHECK(late.error().code == ErrorCode::Disconnected);
+    CHECK((::fcntl(ours.get(), F_GETFL) & O_NONBLOCK) == 0); // who gave it has it as it was
+}
+
 TEST_CASE("what is there may be read at once; what is not is named") {
     const Folder folder;
     const auto cancel = make_cancel();

@@ -9,8 +9,6 @@
 #include "transports/pci/virtio_pci.h"
 #include "vmm/base/log.h"
 
-#include <unistd.h>
-
 namespace godwit {
 
 namespace {
@@ -74,9 +72,9 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     }
     Status acquire() override { return device().lock(); }
     Status relinquish() override { return device().unlock(); }
-    void prepare_to_relinquish() override {
-        ::fdatasync(device().image().fd().get());
-    } // unlock() sees errors
+    std::shared_ptr<virtio::StableStorage> storage() override {
+        return device().image().readonly() ? nullptr : device().image().storage();
+    }
 };
 
 class NetUnit final : public PluggedUnit<virtio::Net> {

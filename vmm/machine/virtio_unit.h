@@ -5,6 +5,7 @@
 #pragma once
 
 #include "devices/virtio/core.h"
+#include "devices/virtio/stable_storage.h"
 #include "migration/preflight/description.h"
 #include "migration/preflight/host_state.h"
 #include "transports/ccw/css.h"
@@ -44,8 +45,8 @@ class VirtioUnit {
     // Host resources that only the owner of the guest may have (a disk's lock). Both are idempotent.
     virtual Status acquire() { return {}; }
     virtual Status relinquish() { return {}; }
-    // While the guest runs: does ahead of time what relinquish() will have to wait for. Any thread.
-    virtual void prepare_to_relinquish() {}
+    // Where what the guest writes goes; null when it writes nothing.
+    virtual std::shared_ptr<virtio::StableStorage> storage() { return nullptr; }
 };
 
 Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, const DiskConfig& config);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/guest.h"
+
+#include <catch2/catch.hpp>
+
+using namespace godwit;
+using Catch::Matchers::Contains;
+
+namespace {
+
+// Only holds and releases are of interest.
+class HeldGuest final : public Guest {
+  public:
+    const MachineConfig& config() const override { return config_; }
+    Status boot() override { return {}; }
+    void press_power_button() override {}
+    std::string console() const override { return {}; }
+    migration::MachinePort& port() override { std::abort(); }
+    GuestMemory& memory() override { std::abort(); }
+    const std::vector<StateSection*>& sections() const override { return sections_; }
+    cpu::CpuModel cpu() const override { return model_; }
+    const cpu::CpuModel& cpu_offer() const override { return model_; }
+    Status adopt_cpu(const cpu::CpuModel&) override { return {}; }
+    Status lock_disks() override { return {}; }
+    Status unlock_disks() override { return {}; }
+    WriteBack::Pass write_back_pass() const override { return {}; }
+    void arrived() override {}
+
+    Status stop_result, start_result;
+    bool runs = false;
+
+  private:
+    Status stop() override {
+        runs = false;
+        return stop_result;
+    }
+    Status start() override {
+        runs = start_result.ok();
+        return start_result;
+    }
+    Status clear() override { return {}; }
+
+    MachineConfig config_;
+    std::vector<StateSection*> sections_;
+    cpu::CpuModel model_;
+};
+
+} // namespace
+
+TEST_CASE("a guest stands still while anybody holds it") {
+    HeldGuest guest;
+    REQUIRE(guest.release(Guest::Hold::NotStarted).ok());
+    REQUIRE(guest.runs);
+    REQUIRE(guest.hold(Guest::Hold::Operator).ok());
+    REQUIRE(guest.hold(Guest::Hold::Save).ok());
+    REQUIRE(guest.release(Guest::Hold::Operator).ok());
+    CHECK_FALSE(guest.runs);
+    CHECK_FALSE(guest.running());
+    REQUIRE(guest.release(Guest::Hold::Save).ok());
+    CHECK(guest.runs);
+    CHECK(guest.running());
+}
+
+TEST_CASE("a guest that cannot be stopped runs on, and is held by nobody") {
+    HeldGuest guest;
+    REQUIRE(guest.release(Guest::Hold::NotStarted).ok());
+    guest.stop_result = invalid_input("storage hangs");
+    const Status held = guest.hold(Guest::Hold::Operator);
+    REQUIRE_FALSE(held.ok());
+    CHECK(held.error().text == "storage hangs");
+    CHECK(guest.runs);
+    CHECK(guest.running());
+    CHECK_FALSE(guest.held(Guest::Hold::Operator));
+    guest.stop_result = {};
+    REQUIRE(guest.hold(Guest::Hold::Operator).ok());
+    CHECK_FALSE(guest.runs);
+}
+
+TEST_CASE("a guest that neither stops nor goes on is held, and says so") {
+    HeldGuest guest;
+    REQUIRE(guest.release(Guest::Hold::NotStarted).ok());
+    guest.stop_result = invalid_input("storage hangs");
+    guest.start_result = invalid_input("devices do not answer");
+    const Status held = guest.hold(Guest::Hold::Operator);
+    REQUIRE_FALSE(held.ok());
+    CHECK_THAT(held.error().text, Contains("storage hangs") && Contains("neither stops nor goes on") &&
+                                      Contains("devices do not answer"));
+    CHECK(guest.held(Guest::Hold::Operator));
+}
