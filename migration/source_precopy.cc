@@ -105,7 +105,8 @@ Result<WriteBackState> Precopy::write_back(std::chrono::milliseconds patience) {
         wrote_back = true;
         disks = TRY(attempt.port().write_back(patience));
     }
-    // A cancel between two frames is one that the peer hears of; a round of nothing would have one frame only.
+    // A cancel between two frames is one that the peer hears of; a round of nothing would have one frame
+    // only.
     if (TRY(attempt.session().channel().readable(std::chrono::milliseconds{0})))
         TRY(attempt.session().check_peer());
     return disks;

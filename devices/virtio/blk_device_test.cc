@@ -118,7 +118,8 @@ TEST_CASE_METHOD(BlkFixture, "blk gives the lock away when everything is written
     CHECK_FALSE(device->lock().ok());
 }
 
-TEST_CASE_METHOD(BlkFixture, "what was lost on its way to the disk is told by every flush from then on", "[blk]") {
+TEST_CASE_METHOD(BlkFixture, "what was lost on its way to the disk is told by every flush from then on",
+                 "[blk]") {
     must(device->lock());
     CHECK(run(request(VIRTIO_BLK_T_FLUSH, 0)) == VIRTIO_BLK_S_OK);
     device->image().storage()->failed(EIO); // the kernel told a migration, and tells nobody else

@@ -21,7 +21,7 @@ def unit_cases():
     for path in TREE.glob("*/**/*_test.cc"):
         if "build" not in path.relative_to(TREE).parts[0]:
             text = re.sub(r'"\s*\n\s*"', "", path.read_text())
-            found.update(re.findall(r'(?:TEST_CASE|SECTION)\("([^"]+)"', text))
+            found.update(re.findall(r'(?:TEST_CASE\(|SECTION\(|TEST_CASE_METHOD\(\w+,\s*)"([^"]+)"', text))
     return found
 
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Logging for the whole program: levels, one line each, to standard error (never to the guest's console).
-// spdlog stands behind it; only log.cc sees its headers. A thread of its own writes, so that nobody waits for who reads:
-// of lines that nobody takes the oldest are dropped, and their number is told.
+// spdlog stands behind it; only log.cc sees its headers. A thread of its own writes, so that nobody waits for
+// who reads: of lines that nobody takes the oldest are dropped, and their number is told.
 #pragma once
 
 #include <fmt/core.h>

@@ -95,7 +95,7 @@ class Instance final : private MachineEvents {
     void migration_record(const Json& record);
     void broadcast(std::string_view name, Json data = Json::object());
 
-    InstanceOptions options_; // constant, but for what restore() takes
+    InstanceOptions options_;                   // constant, but for what restore() takes
     std::unique_ptr<migration::Cancel> ending_; // what keeps the conductor waiting ends with it
     TaskQueue tasks_;
     std::optional<ExitStatus> ended_; // conductor only
