@@ -44,13 +44,14 @@ std::string rates(const Decision& decision, const Parameters& wanted) {
 Decision Policy::after_round(const RoundSample& sample, const Parameters& wanted) {
     Decision decision;
     measure(sample, decision);
-    const bool fits = decision.expected_downtime <= wanted.downtime_limit;
+    // A disk takes what it takes, slow guest or not: that is told, and bounded by whoever waits for it.
+    const bool fits = decision.expected_downtime - decision.write_back <= wanted.downtime_limit;
     const bool waits = sample.writing_back && sample.first_write_back;
     const bool act_now = !waits && see_stall(sample.dirty_pages);
     throttle_ = wanted.on_stall == OnStall::Throttle ? std::min(throttle_, wanted.throttle_maximum) : 0;
     if (!sample.writing_back && (sample.dirty_pages == 0 || fits)) {
         decision.verdict = Verdict::SwitchOver;
-        decision.over_limit = !fits;
+        decision.over_limit = decision.expected_downtime > wanted.downtime_limit;
     } else if (act_now) {
         act(wanted, decision);
     }

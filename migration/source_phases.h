@@ -52,7 +52,7 @@ struct Precopy {
     Policy policy;
     bool wrote_back = false; // everything that the guest had written when the migration began
 
-    Result<WriteBackState> write_back(std::chrono::milliseconds patience);
+    Result<WriteBackState> write_back();
     // True when the guest should be paused now.
     Result<bool> decide(const RoundCount& count, Duration duration, Stopwatch& dirty);
     Status rounds();

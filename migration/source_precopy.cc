@@ -14,9 +14,12 @@ namespace godwit::migration {
 
 namespace {
 
-// A round that waits for disks takes so long at least; the peer hears of it, and a cancel is heard, at its
-// end.
-constexpr std::chrono::milliseconds kWriteBackGlance{100};
+using namespace std::chrono_literals;
+
+// While disks are waited for, the peer, or a cancel, is heard so often; and the peer hears of us at the end
+// of the round, which takes so long at the most.
+constexpr std::chrono::milliseconds kWriteBackGlance = 100ms;
+constexpr std::chrono::milliseconds kWriteBackPatience = 1s;
 
 Result<MigrationId> new_id() {
     MigrationId id;
@@ -74,7 +77,7 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     PageBitmap pending{port.memory().page_count()};
     pending.set_all();
     // What is in the page cache goes to the disks beside the first round.
-    TRY_IN(port.write_back(std::chrono::milliseconds{0}), "write back");
+    TRY(port.write_back(0ms));
     return Precopy{attempt, hello.id, std::move(pending), Policy{policy}};
 }
 
@@ -97,17 +100,27 @@ Status Precopy::rounds() {
     }
 }
 
-// The first pass has everything to bring that was in the page cache. Only the next one tells how much a guest
-// that goes on writing leaves to be brought when it is paused.
-Result<WriteBackState> Precopy::write_back(std::chrono::milliseconds patience) {
-    WriteBackState disks = TRY(attempt.port().write_back(patience));
+// The first pass has everything to bring that was in the page cache: rounds go on while it lasts. Only the
+// next one tells how much a guest that goes on writing leaves to be brought when it is paused; so it is
+// waited for a while.
+Result<WriteBackState> Precopy::write_back() {
+    Channel& channel = attempt.session().channel();
+    const auto patience =
+        std::min<std::chrono::milliseconds>(kWriteBackPatience, attempt.options().timeout / 4);
+    WriteBackState disks = TRY(attempt.port().write_back(kWriteBackGlance));
     if (!wrote_back && !disks.under_way) {
         wrote_back = true;
-        disks = TRY(attempt.port().write_back(patience));
+        disks = TRY(attempt.port().write_back(kWriteBackGlance));
+    }
+    for (auto waited = kWriteBackGlance; wrote_back && disks.under_way && waited < patience;
+         waited += kWriteBackGlance) {
+        if (TRY(channel.readable(0ms)))
+            TRY(attempt.session().check_peer());
+        disks = TRY(attempt.port().write_back(kWriteBackGlance));
     }
     // A cancel between two frames is one that the peer hears of; a round of nothing would have one frame
     // only.
-    if (TRY(attempt.session().channel().readable(std::chrono::milliseconds{0})))
+    if (TRY(channel.readable(0ms)))
         TRY(attempt.session().check_peer());
     return disks;
 }
@@ -116,7 +129,7 @@ Result<bool> Precopy::decide(const RoundCount& count, Duration duration, Stopwat
     pending.clear_all();
     const Parameters wanted = attempt.parameters();
     // Before the pages are counted, so that the time it takes is not time in which more of them are written.
-    const WriteBackState disks = TRY(write_back(kWriteBackGlance));
+    const WriteBackState disks = TRY(write_back());
     TRY_IN(attempt.port().harvest_dirty(pending.words()), "read the dirty log");
     pending.drop_excess();
     const std::uint64_t dirty_pages = pending.count();

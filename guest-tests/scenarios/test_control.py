@@ -67,6 +67,7 @@ def told(guest, request, ends=True):
     return heard[1:]
 
 
+LIMIT = ["--downtime-limit", "60000"]  # a busy host is not what these are about
 NEGOTIATE = b'{"execute":"qmp_capabilities"}'
 RUNNING = {"return": {"status": "running", "running": True, "singlestep": False}}
 
@@ -329,3 +330,26 @@ def test_a_pty_says_which(scene):
     with open(file, "rb", buffering=0) as terminal:
         assert b"GT " in terminal.read(4096)
     guest.cli("quit")
+
+
+@pytest.mark.machines("plain", "pci")
+def test_a_guest_that_is_reset_while_it_moves_is_moved_all_the_same(scene):
+    """Who follows the migration hears of no failure."""
+    guest = scene.run("prog=mem,heartbeat mem.size=4M mem.rate=40M heartbeat.mode=line")
+    guest.wait_line(r"^GT heartbeat n=2\b")
+    there = scene.receive()
+    control = guest.qmp()
+    control.execute("migrate-set-parameters", max_bandwidth=64 << 10)
+    with subprocess.Popen([guest.program, "migrate", "--control", guest.control, *LIMIT, there.address],
+                          stdout=subprocess.PIPE, text=True) as client:
+        while control.execute("query-migrate").get("status") != "active":
+            pass
+        for _ in range(2):
+            control.execute("system_reset")
+            guest.wait_line(r"^GT heartbeat n=2\b", after=len(guest.stdout()))
+        control.execute("migrate-set-parameters", max_bandwidth=0)
+        assert client.wait(vm.PATIENCE) == 0 and "migrated:" in client.stdout.read()
+    guest.expect_exit(0)
+    assert guest.stderr().count("its migration begins again") == 2
+    there.finish()
+    assert there.report("mem")["errors"] == "0"

@@ -119,11 +119,12 @@ class Stage:
             time.sleep(0.02)
         assert self.proxy.struck == list(self.case.faults), f"{seen}; the last messages: {self.proxy.seen[-4:]}"
         self.proxy.heal()
-        if seen == "in-doubt":
+        # One that is killed just then may have told before what it made of it.
+        dies = any(f.action is Action.KILL_SOURCE for f in self.case.faults)
+        if seen == "in-doubt" and not dies:
             assert self.status(self.source) != "running"
             return DOUBT
-        # One that is killed just then may have told before what it made of it.
-        if seen in ("failed", "cancelled") and not any(f.action is Action.KILL_SOURCE for f in self.case.faults):
+        if seen in ("failed", "cancelled") and not dies:
             assert self.ask(self.source, "query-migrate")["error-desc"]
             patiently("the source runs its guest", lambda: self.status(self.source) == "running")
             return STAYED

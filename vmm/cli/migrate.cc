@@ -159,7 +159,7 @@ class Follower {
             return outcome_error(data);
         print("migrated: {} in {} ms, downtime {} ms{}\n", bytes_text(data.value("transferred", 0.0)),
               data.value("total-time", 0), data.value("downtime", 0),
-              data.value("over-limit", false) ? ", beyond the limit as was asked for" : "");
+              data.value("over-limit", false) ? ", beyond the limit" : "");
         return {};
     }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/descriptors.h"
 
-#include "vmm/base/log.h"
-
 #include <cctype>
 
 namespace godwit::control {
@@ -11,7 +9,8 @@ void Descriptors::arrived(Fd fd) {
     if (arrived_.size() + named_.size() < kMax)
         arrived_.push_back(std::move(fd));
     else
-        log::warning("control socket: a client hands over more than {} descriptors; one is closed", kMax);
+        warnings_.warning("control socket: a client hands over more than {} descriptors; one is closed",
+                          kMax);
 }
 
 Status Descriptors::name(const std::string& name) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "vmm/base/fd.h"
+#include "vmm/base/log.h"
 
 #include <deque>
 #include <map>
@@ -28,6 +29,7 @@ class Descriptors {
   private:
     std::deque<Fd> arrived_;
     std::map<std::string, Fd> named_;
+    log::RateLimit warnings_;
 };
 
 } // namespace godwit::control

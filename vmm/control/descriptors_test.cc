@@ -18,14 +18,20 @@ bool is_open(int fd) {
     return ::fcntl(fd, F_GETFD) != -1;
 }
 
-} // namespace
-
-TEST_CASE("descriptors get names in the order in which they came", "[descriptors]") {
-    Descriptors descriptors;
+// That a client has handed over, without a name so far.
+struct Two {
+    Two() {
+        descriptors.arrived(std::move(first));
+        descriptors.arrived(std::move(second));
+    }
     Fd first = opened(), second = opened();
     const int one = first.get(), two = second.get();
-    descriptors.arrived(std::move(first));
-    descriptors.arrived(std::move(second));
+    Descriptors descriptors;
+};
+
+} // namespace
+
+TEST_CASE_METHOD(Two, "descriptors get names in the order in which they came", "[descriptors]") {
     REQUIRE(descriptors.name("a").ok());
     REQUIRE(descriptors.name("b").ok());
     CHECK(descriptors.take("b")->get() == two);
@@ -33,12 +39,7 @@ TEST_CASE("descriptors get names in the order in which they came", "[descriptors
     CHECK_THAT(descriptors.take("a").error().text, Contains("'a'"));
 }
 
-TEST_CASE("a name that is given again, or closed, closes what had it", "[descriptors]") {
-    Descriptors descriptors;
-    Fd first = opened(), second = opened();
-    const int one = first.get(), two = second.get();
-    descriptors.arrived(std::move(first));
-    descriptors.arrived(std::move(second));
+TEST_CASE_METHOD(Two, "a name that is given again, or closed, closes what had it", "[descriptors]") {
     REQUIRE(descriptors.name("a").ok());
     REQUIRE(descriptors.name("a").ok());
     CHECK_FALSE(is_open(one));

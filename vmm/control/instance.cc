@@ -5,6 +5,7 @@
 #include "vmm/control/commands.h"
 #include "vmm/control/migration_view.h"
 #include "vmm/control/sides.h"
+#include "vmm/machine/guest_port.h"
 
 namespace godwit::control {
 
@@ -211,15 +212,31 @@ Status Instance::restart() {
         return invalid_input("the guest was handed over to another process");
     if (options_.machine.kernel.empty())
         return invalid_input("this process received the guest and has no kernel to start it again");
-    if (outgoing_->active()) {
-        TRY(outgoing_->cancel());
-        outgoing_->join();
-    }
+    const auto move = TRY(interrupt_migration("the guest was reset"));
     TRY(guest_->hold(Guest::Hold::Restart));
     TRY(guest_->reset());
     TRY(guest_->boot());
     broadcast("RESET", {{"guest", true}, {"reason", "guest-reset"}});
-    return guest_->release(Guest::Hold::Restart);
+    TRY(guest_->release(Guest::Hold::Restart));
+    if (!move)
+        return {};
+    log::info("the guest was reset; its migration begins again");
+    return start_migration(move->address, move->parameters, move->options);
+}
+
+Result<std::optional<Instance::Move>> Instance::interrupt_migration(std::string_view why) {
+    if (!outgoing_->active())
+        return std::optional<Move>{};
+    const bool ended_before =
+        outgoing_->over() && !outgoing_->snapshot().error->text.ends_with(kGuestStopped);
+    Move move = move_;
+    move.parameters = outgoing_->parameters(); // they may have been changed meanwhile
+    TRY(outgoing_->cancel(why));
+    outgoing_->join();
+    if (ended_before)
+        return std::optional<Move>{};
+    ++interrupted_;
+    return std::optional{std::move(move)};
 }
 
 Status Instance::start_migration(const migration::Address& address, const migration::Parameters& parameters,
@@ -229,8 +246,8 @@ Status Instance::start_migration(const migration::Address& address, const migrat
     if (outgoing_->active())
         return invalid_input("a migration is already under way");
     timeline_events_ = options.timeline_events;
-    quit_when_moved_ = options.quit;
     TRY(outgoing_->start(address, parameters));
+    move_ = {address, parameters, options};
     broadcast("MIGRATION", {{"status", "setup"}});
     return {};
 }
@@ -243,6 +260,10 @@ Status Instance::start_check(const migration::Address& address, const migration:
 }
 
 void Instance::migration_ended(const Outgoing::Outcome& outcome) {
+    if (interrupted_ != 0) {
+        --interrupted_;
+        return;
+    }
     outgoing_->join();
     broadcast("MIGRATION", outcome_data(kSource, outcome));
     if (outcome.ok()) {
@@ -254,7 +275,7 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
                   report.downtime.count(), report.pause.count(), report.final_round.duration.count(),
                   report.save.count(), report.send.count(), report.ready.count(),
                   report.commit_to_running.count());
-        if (quit_when_moved_)
+        if (move_.options.quit)
             end(ExitStatus::Success);
         return;
     }

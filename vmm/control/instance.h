@@ -71,6 +71,12 @@ class Instance final : private MachineEvents {
             false; // when the guest has moved; otherwise this process can be asked until it is told to end
     };
 
+    struct Move {
+        migration::Address address;
+        migration::Parameters parameters;
+        MoveOptions options;
+    };
+
     // ---- the conductor's tasks
 
     Status begin();
@@ -78,6 +84,9 @@ class Instance final : private MachineEvents {
     Status stop();
     Status cont();
     Status restart();
+    // Ends the migration that is under way because of what the guest did; the guest's next run is to be moved
+    // then. Nothing when there is none.
+    Result<std::optional<Move>> interrupt_migration(std::string_view why);
     Status start_migration(const migration::Address& address, const migration::Parameters& parameters,
                            const MoveOptions& options);
     Status start_check(const migration::Address& address, const migration::Parameters& parameters,
@@ -105,7 +114,9 @@ class Instance final : private MachineEvents {
     migration::CostMemory costs_;
     Timeline timeline_{[this](const Json& record) { migration_record(record); }};
     std::atomic<bool> timeline_events_{false}; // of the migration that runs
-    bool quit_when_moved_ = false;             // conductor; of the migration that runs
+    // The conductor's:
+    Move move_;                // that is under way
+    unsigned interrupted_ = 0; // whose ends nobody is to hear of: they begin again
     std::unique_ptr<TimelineFile> timeline_file_;
     Timeline incoming_timeline_{[this](const Json& record) {
         if (timeline_file_ != nullptr)

@@ -19,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 
 namespace godwit::control {
@@ -44,7 +45,7 @@ class Outgoing {
     // Refuses a second migration while one runs. `parameters` are those of this migration alone.
     Status start(const migration::Address& address, const migration::Parameters& parameters);
     // Stops one that has not been committed; without one, nothing. An error when the guest is given away.
-    Status cancel();
+    Status cancel(std::string_view why = "cancelled");
     // Lets one go on that waits before its switchover.
     Status continue_migration() { return gate_.open(); }
     // The operator's way out of doubt. Waits until it has an effect.

@@ -15,7 +15,7 @@ Status GuestPort::pause() {
     TRY(guest_.hold(Guest::Hold::Migration));
     // It would be lost: the other side would run a guest that has ended.
     if (guest_.stopped_by_guest())
-        return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
+        return error(ErrorCode::Cancelled, "{}", kGuestStopped);
     return {};
 }
 

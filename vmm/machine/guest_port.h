@@ -9,8 +9,12 @@
 #include "vmm/machine/guest.h"
 
 #include <optional>
+#include <string_view>
 
 namespace godwit {
+
+// Why a pause fails then, and with it a migration.
+inline constexpr std::string_view kGuestStopped = "the guest has powered off, reset or crashed meanwhile";
 
 class GuestPort : public migration::MachinePort {
   public:
