@@ -153,7 +153,7 @@ class Qmp:
     """A QMP client of a few lines, so that the control socket is judged by something that is not godwit's own code."""
 
     def __init__(self, path, host=None, migrate_defaults=None):
-        self._migrate_defaults = {"quit": True} | (migrate_defaults or {})
+        self._migrate_defaults = migrate_defaults or {}
         deadline = time.monotonic() + PATIENCE
         while True:  # a server's path is there a moment before anybody listens
             try:
@@ -248,7 +248,7 @@ class Vm(Process):
 
     def qmp(self):
         self.wait_control()
-        return Qmp(self.control, self.host, {"downtime_limit": DOWNTIME_LIMIT} if self._is_slow() else None)
+        return Qmp(self.control, self.host, {"quit": True} | ({"downtime_limit": DOWNTIME_LIMIT} if self._is_slow() else {}))
 
     def _is_slow(self):
         """A guest with vCPUs on a host where they are slow; a plain machine has its usual limits everywhere."""
