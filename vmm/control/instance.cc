@@ -51,6 +51,7 @@ Status Instance::set_up(const GuestFactory& factory) {
     if (!options_.timeline.empty())
         timeline_file_ = TRY(TimelineFile::create(options_.timeline));
     Outgoing::Callbacks callbacks;
+    callbacks.begins = [this] { broadcast("MIGRATION", {{"status", "setup"}}); };
     callbacks.ended = [this](const Outgoing::Outcome& outcome) {
         tasks_.push([this, outcome] { migration_ended(outcome); });
     };
@@ -248,7 +249,6 @@ Status Instance::start_migration(const migration::Address& address, const migrat
     timeline_events_ = options.timeline_events;
     TRY(outgoing_->start(address, parameters));
     move_ = {address, parameters, options};
-    broadcast("MIGRATION", {{"status", "setup"}});
     return {};
 }
 

@@ -35,8 +35,9 @@ class Outgoing::Watcher final : public migration::Observer {
 };
 
 Outgoing::Outgoing(Guest& guest, Timeline& timeline, migration::CostMemory& costs, Callbacks callbacks)
-    : guest_(guest), timeline_(timeline), costs_(costs), ended_(std::move(callbacks.ended)),
-      doubt_(std::move(callbacks.in_doubt)), gate_(std::move(callbacks.pre_switchover)) {
+    : guest_(guest), timeline_(timeline), costs_(costs), begins_(std::move(callbacks.begins)),
+      ended_(std::move(callbacks.ended)), doubt_(std::move(callbacks.in_doubt)),
+      gate_(std::move(callbacks.pre_switchover)) {
     progress_.on_status([this](migration::MigrationStatus status) { timeline_.status_changed(status); });
 }
 
@@ -59,6 +60,7 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
         cancel_ = std::move(cancel);
     }
     progress_.set_status(migration::MigrationStatus::Setup);
+    begins_();
     thread_ = std::thread{[this, connector, &wanted] {
         const Outcome outcome = run(connector, wanted);
         if (!outcome.ok() && progress_.snapshot().status == migration::MigrationStatus::Setup)

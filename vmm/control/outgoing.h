@@ -32,8 +32,9 @@ class Outgoing {
   public:
     using Outcome = Result<migration::Report>;
 
-    // Both are called on the migration's thread.
+    // All but the first are called on the migration's thread.
     struct Callbacks {
+        std::function<void()> begins;               // conductor: before anything else is heard of it
         std::function<void(const Outcome&)> ended;  // the conductor must then join()
         std::function<void(const Error&)> in_doubt; // an operator is needed; it is not over
         std::function<void()> pre_switchover;       // it waits for continue_migration()
@@ -75,6 +76,7 @@ class Outgoing {
     Guest& guest_;
     Timeline& timeline_;
     migration::CostMemory& costs_;
+    std::function<void()> begins_;
     std::function<void(const Outcome&)> ended_;
     migration::Progress progress_;
     migration::Doubt doubt_;
