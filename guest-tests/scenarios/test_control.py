@@ -98,6 +98,16 @@ def test_requests_are_dealt_with_one_after_the_other(scene):
     guest.expect_exit(0)
 
 
+def test_who_asks_and_leaves_is_served_all_the_same(scene):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    guest.wait_control()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(guest.control))
+        client.sendall(NEGOTIATE + 1000 * b'{"execute":"query-status"}' + b'{"execute":"quit"}')
+    guest.expect_exit(0)
+
+
 def test_an_id_comes_back_as_it_was(scene):
     guest = scene.run("prog=heartbeat")
     guest.wait_line(r"^GT ready")

@@ -228,8 +228,9 @@ Status Instance::restart() {
 Result<std::optional<Instance::Move>> Instance::interrupt_migration(std::string_view why) {
     if (!outgoing_->active())
         return std::optional<Move>{};
-    const bool ended_before =
-        outgoing_->over() && !outgoing_->snapshot().error->text.ends_with(kGuestStopped);
+    const bool over = outgoing_->over();
+    const auto reason = outgoing_->snapshot().error;
+    const bool ended_before = over && !(reason && reason->text.ends_with(kGuestStopped));
     Move move = move_;
     move.parameters = outgoing_->parameters(); // they may have been changed meanwhile
     TRY(outgoing_->cancel(why));

@@ -72,7 +72,8 @@ struct QmpServer::Client {
     bool awaits = false; // the answer to its last request; until then no other one is looked at
     bool negotiated = false;
     bool silent = false; // it sends no more
-    bool broken = false; // nothing more is to be had from it or told to it
+    bool deaf = false;   // it reads no more: what it has asked for is done all the same
+    bool broken = false; // dropped, whatever it has asked for
 
     bool done() const { return broken || (silent && !awaits && requests.size() == 0 && unsent.empty()); }
 };
@@ -146,10 +147,9 @@ void QmpServer::client_ready(std::uint64_t id, std::uint32_t events) {
     if (found == clients_.end())
         return;
     Client& client = *found->second;
+    client.deaf = client.deaf || (events & EPOLLHUP) != 0; // both directions are shut down
     serve(client);
-    // Both directions are shut down: nobody is there who could read an answer.
-    if (!flush(client) || (events & EPOLLHUP) != 0)
-        client.broken = true;
+    flush(client);
     if (client.done())
         clients_.erase(found);
 }
@@ -175,7 +175,8 @@ bool QmpServer::read(Client& client) {
         return false; // what is there comes first
     const ssize_t count = receive_with_descriptors(client.fd, buffer, client.descriptors);
     if (count < 0) {
-        client.broken = errno != EAGAIN && errno != EINTR;
+        if (errno != EAGAIN && errno != EINTR)
+            client.silent = client.deaf = true;
         return errno == EINTR;
     }
     client.silent = count == 0;
@@ -251,15 +252,18 @@ void QmpServer::send(Client& client, const Json& message) {
     }
 }
 
-bool QmpServer::flush(Client& client) {
-    while (!client.unsent.empty()) {
+void QmpServer::flush(Client& client) {
+    while (!client.unsent.empty() && !client.deaf) {
         const ssize_t count =
             ::send(client.fd.get(), client.unsent.data(), client.unsent.size(), MSG_NOSIGNAL);
-        if (count < 0)
-            return errno == EAGAIN || errno == EINTR;
-        client.unsent.erase(0, static_cast<std::size_t>(count));
+        if (count < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        client.deaf = count < 0;
+        if (count > 0)
+            client.unsent.erase(0, static_cast<std::size_t>(count));
     }
-    return true;
+    if (client.deaf)
+        client.unsent.clear();
 }
 
 void QmpServer::answer(std::uint64_t id, const Json& message) {

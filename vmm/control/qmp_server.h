@@ -76,7 +76,7 @@ class QmpServer {
     void received(Client& client, const std::string& text);
     void negotiate(Client& client, const Request& request, const Responder& responder);
     void send(Client& client, const Json& message);
-    bool flush(Client& client);
+    void flush(Client& client);
     void answer(std::uint64_t client, const Json& message);
 
     Loop& loop_;
