@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import sys
 
@@ -21,6 +22,9 @@ LINUX = {"booted"}  # fixtures that boot a Linux once for many tests
 
 
 def pytest_configure(config):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:  # children would inherit it, and godwit respects it
+            signal.signal(number, signal.SIG_DFL)
     for marker in ("machines(kind, ...): runs on these, \"plain\", \"pci\" or \"ccw\"; without it on each transport",
                    "no_kvm: runs without /dev/kvm",
                    "needs_kvm: runs a real guest; every test that is not on a plain machine, nor no_kvm or fleet",

@@ -331,6 +331,23 @@ def test_signals_end_a_machine_in_order(scene, name):
     assert not pathlib.Path(guest.control).exists()
 
 
+def test_what_is_ignored_from_the_start_stays_so(scene):
+    """As nohup and a script's background have it."""
+    control = str(scene.path / "ignores.sock")
+    with subprocess.Popen(["sh", "-c", 'trap "" HUP INT QUIT; exec "$@"', "sh", vm.PLAIN, "run", "--control", control, "--kernel", "built-in",
+                           "--cmdline", "prog=heartbeat", *scene.options(serial="null")]) as guest:
+        try:
+            while not os.path.exists(control):
+                assert guest.poll() is None
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+                guest.send_signal(number)
+            assert vm.Qmp(control).execute("query-status")["running"]
+            guest.send_signal(signal.SIGTERM)
+            assert guest.wait(vm.PATIENCE) == 0
+        finally:
+            guest.kill()
+
+
 def test_a_pty_says_which(scene):
     guest = scene.run("prog=heartbeat", serial="pty")
     guest.wait_stderr(r"the serial port is pty /dev/pts/\d+")

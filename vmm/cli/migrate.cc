@@ -64,6 +64,8 @@ class Interrupt {
         action.sa_handler = [](int) { pending_ = 1; };
         action.sa_flags = static_cast<int>(SA_RESETHAND); // and not SA_RESTART: who waits is to look
         ::sigaction(SIGINT, &action, &former_);
+        if (former_.sa_handler == SIG_IGN) // in a script's background
+            ::sigaction(SIGINT, &former_, nullptr);
     }
     ~Interrupt() { ::sigaction(SIGINT, &former_, nullptr); }
     Interrupt(const Interrupt&) = delete;

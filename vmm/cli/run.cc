@@ -18,8 +18,13 @@ namespace {
 sigset_t ending_signals() {
     sigset_t set;
     sigemptyset(&set);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT})
-        sigaddset(&set, signal);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+        // What was ignored when we were started (nohup, a job in a script's background) stays so: waited for,
+        // it would come all the same.
+        struct sigaction now {};
+        if (signal == SIGTERM || ::sigaction(signal, nullptr, &now) != 0 || now.sa_handler != SIG_IGN)
+            sigaddset(&set, signal);
+    }
     return set;
 }
 

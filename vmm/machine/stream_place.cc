@@ -141,10 +141,11 @@ Result<migration::wire::FdSink> StreamOutput::sink(const migration::Cancel& canc
 }
 
 Status StreamOutput::finish() {
+    // A pipe or a socket has nothing that could be synced.
+    if (::fsync(fd_.get()) != 0 && !(partial_.empty() && (errno == EINVAL || errno == EROFS)))
+        return system_error(errno, fmt::format("sync '{}'", partial_.empty() ? path_ : partial_));
     if (partial_.empty())
         return {};
-    if (::fsync(fd_.get()) != 0)
-        return system_error(errno, fmt::format("sync '{}'", partial_));
     if (std::rename(partial_.c_str(), path_.c_str()) != 0)
         return system_error(errno, fmt::format("rename '{}' to '{}'", partial_, path_));
     partial_.clear();
