@@ -339,9 +339,12 @@ def test_what_is_ignored_from_the_start_stays_so(scene):
         try:
             while not os.path.exists(control):
                 assert guest.poll() is None
+            operator = vm.Qmp(control)
+            while not operator.execute("query-status")["running"]:
+                assert guest.poll() is None
             for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
                 guest.send_signal(number)
-            assert vm.Qmp(control).execute("query-status")["running"]
+            assert operator.execute("query-status")["running"]
             guest.send_signal(signal.SIGTERM)
             assert guest.wait(vm.PATIENCE) == 0
         finally:
