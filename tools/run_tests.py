@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps behind tools/test: runs them all, also after one has failed, and counts their results."""
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -41,10 +42,17 @@ def check(argv):
     return Count(passed=int(ok), failed=int(not ok))
 
 
-def build(folder, *options):
-    if not (folder / "build.ninja").exists() and run(["meson", "setup", folder, *options]) != 0:
+def build(folder, *options, nice=0):
+    argv = ["nice", "-n", str(nice)] if nice else []
+    if not (folder / "build.ninja").exists() and run([*argv, "meson", "setup", folder, *options]) != 0:
         return False
-    return run(["ninja", "-C", folder, "--quiet"]) == 0
+    return run([*argv, "ninja", "-C", folder, "--quiet"]) == 0
+
+
+def build_sanitized():
+    """Not optimised: these tests take long to compile. Behind whatever else runs."""
+    return build(SANITIZED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=0", "-Ddebug=false",
+                 "-Dcpp_args=-g1", "-Dbenchmarks=false", nice=19)
 
 
 def unit_tests(folder, prefix, emulated=True):
@@ -118,10 +126,10 @@ def test_cases(executable):
     return max(1, len(listed.stdout.splitlines()))
 
 
-def scenarios(words, scope):
-    """The runner's last line counts them."""
+def scenarios(words, scope, *where):
+    """Those that run there. The runner's last line counts them."""
     argv = ["/usr/bin/python3", "-B", "guest-tests/runner", "--build", BUILD, "--scope", scope, "-k", words,
-            "--junit", BUILD / "scenarios.xml"]
+            "--junit", BUILD / f"scenarios-{where[0]}.xml", *(f"--only={place}" for place in where)]
     last = ""
     with subprocess.Popen([str(a) for a in argv], cwd=TREE, stdout=subprocess.PIPE, text=True) as runner:
         for line in runner.stdout:
@@ -182,11 +190,13 @@ def main():
     step("small Linux", small_linux.wait)
     if built:
         step("unit tests", lambda: unit_tests(BUILD, ""))
-        step("scenarios", lambda: scenarios(chosen.k, "quick" if chosen.quick else "all" if chosen.all else "ordinary"))
+        size = "quick" if chosen.quick else "all" if chosen.all else "ordinary"
+        step("scenarios", lambda: scenarios(chosen.k, size, "here", "host"))
         if not chosen.quick:
-            built = step("build with ASan and UBSan", lambda: Count(passed=1) if build(
-                SANITIZED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Doptimization=0", "-Ddebug=false",
-                "-Dcpp_args=-g1", "-Dbenchmarks=false") else Count(failed=1))  # not optimised: these tests take long to compile
+            with concurrent.futures.ThreadPoolExecutor(1) as beside:
+                sanitized = beside.submit(build_sanitized)  # with what two hosts leave of the machine: they wait most of the time
+                step("scenarios on hosts with a LAN", lambda: scenarios(chosen.k, size, "fleet"))
+                built = step("build with ASan and UBSan", lambda: Count(passed=1) if sanitized.result() else Count(failed=1))
             if built:
                 os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
                 step("unit tests under ASan and UBSan", lambda: unit_tests(SANITIZED, "sanitized ", emulated=False))

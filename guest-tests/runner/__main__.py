@@ -22,6 +22,7 @@ import debian  # noqa: E402
 import document  # noqa: E402
 import junit  # noqa: E402
 import schedule  # noqa: E402
+import second_look  # noqa: E402
 from fleet import Unavailable  # noqa: E402
 
 TREE = places.TREE
@@ -81,36 +82,41 @@ def collect(build):
 
 
 def run(items, build, kvm):
-    """The outcomes, and (test, why) of what was repeated since its host had failed."""
-    runs, threads, hosts = [], [], []
+    """The outcomes; (test, why) of what was repeated since its host had failed; and why hosts failed."""
+    runs, hosts = [], []
     progress = Progress(len(items))
+    here = places.Here(build)
 
-    def crew(members, workers):
-        one = schedule.Run(progress)
-        one.add(schedule.batches(members))
-        runs.append(one)
-        threads.extend(threading.Thread(target=schedule.serve, args=(place, one)) for place in workers)
-
-    on_hosts, fleets, here = ([item for item in items if where(item, kvm) == place] for place in ("host", "fleet", "here"))
-    try:
-        if on_hosts:
-            hosts = [places.OnHost(f"host{n}", build, HOST_MEMORY) for n in range(1, min(2, os.cpu_count() or 1) + 1)]
-            crew(on_hosts, hosts * WORKERS_ON_HOST)
-        if here:
-            crew(here, [places.Here(build)] * (3 if kvm else 2))
+    def together(*crews):
+        """Pairs of tests and of the places of those who run them, at the same time; then a second look, with nothing beside it."""
+        began, threads, place_of = [], [], {}
+        for members, workers in crews:
+            one = schedule.Run(progress)
+            one.add(schedule.batches(members))
+            began.append(one)
+            place_of |= {item["id"]: workers[0] for item in members}
+            threads += [threading.Thread(target=schedule.serve, args=(place, one)) for place in workers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        runs.extend(began)
+        return second_look.judge([outcome for one in began for outcome in one.outcomes], place_of.__getitem__)
+
+    on_hosts, on_fleets, others = ([item for item in items if where(item, kvm) == place] for place in ("host", "fleet", "here"))
+    try:
+        crews = []
+        if on_hosts:
+            hosts = [places.OnHost(f"host{n}", build, HOST_MEMORY) for n in range(1, min(2, os.cpu_count() or 1) + 1)]
+            crews.append((on_hosts, hosts * WORKERS_ON_HOST))
+        if others:
+            crews.append((others, [here] * (3 if kvm else 2)))
+        outcomes = together(*crews)
     finally:
         for host in hosts:
             host.close()
-    if fleets:  # two hosts of their own, with the whole machine for them
-        one = schedule.Run(progress)
-        one.add(schedule.batches(fleets))
-        runs.append(one)
-        schedule.serve(places.Here(build), one)
-    outcomes = [outcome for one in runs for outcome in one.outcomes]
+    if on_fleets:  # two hosts of their own
+        outcomes += together((on_fleets, [here]))
     ran = {outcome.name for outcome in outcomes}
     outcomes += [schedule.Outcome(item["id"], "failed", 0, "no worker could be had for it", "-") for item in items if item["id"] not in ran]
     return outcomes, [again for one in runs for again in one.repeated], [why for host in hosts for why in host.failures]
@@ -124,12 +130,12 @@ def main():
     options.add_argument("--junit", metavar="FILE", type=pathlib.Path)
     options.add_argument("--document", action="store_true", help="write what came of it into docs/hosts.md")
     options.add_argument("--emulated", action="store_true", help="on emulated hosts although there is /dev/kvm")
-    options.add_argument("--only", choices=("here", "host", "fleet"), help="only those that run there")
+    options.add_argument("--only", choices=("here", "host", "fleet"), action="append", help="only those that run there; may be given again")
     options.add_argument("--list", action="store_true", help="only say what would be run, and where")
     options = options.parse_args()
     kvm = os.access("/dev/kvm", os.R_OK | os.W_OK) and not options.emulated
     began = time.monotonic()
-    items = [item for item in chosen(collect(options.build.resolve()), options) if options.only in (None, where(item, kvm))]
+    items = [item for item in chosen(collect(options.build.resolve()), options) if not options.only or where(item, kvm) in options.only]
     if options.list:
         for item in items:
             print(item["id"], where(item, kvm))
@@ -142,6 +148,9 @@ def main():
         return 3
     for test, why in repeated:
         print(f"repeated, since its host failed: {test}\n{why}")
+    unsteady = [outcome for outcome in outcomes if outcome.unsteady]
+    for outcome in unsteady:
+        print(f"unsteady: {outcome.name}: failed when the machine was busy (above), and passed {second_look.TIMES} times alone")
     skipped = collections.Counter(re.sub(r"^Skipped: ", "", o.text) for o in outcomes if o.outcome == "skipped")
     for reason, count in skipped.items():
         print(f"skipped: {count} x {reason}")
@@ -152,7 +161,7 @@ def main():
     count = collections.Counter(o.outcome for o in outcomes)
     by_place = collections.Counter(o.place for o in outcomes)
     print(f"scenarios: {', '.join(f'{n} on {place}' for place, n in sorted(by_place.items()))}; {len(failures)} failures of hosts, "
-          f"{len(repeated)} tests repeated; {time.monotonic() - began:.0f} s")
+          f"{len(repeated)} tests repeated; {len(unsteady)} unsteady; {time.monotonic() - began:.0f} s")
     print(json.dumps({outcome: count[outcome] for outcome in ("passed", "failed", "skipped")}))
     return 1 if count["failed"] else 0
 

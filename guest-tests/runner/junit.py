@@ -16,6 +16,8 @@ def write(file, outcomes):
         path, _, name = outcome.name.partition("::")
         case = ET.SubElement(suite, "testcase", classname=path, name=name, time=f"{outcome.seconds:.3f}")
         case.set("host", outcome.place)
+        if outcome.unsteady:
+            ET.SubElement(case, "system-out").text = printable(outcome.text)
         if outcome.outcome != "passed":
             tag = "failure" if outcome.outcome == "failed" else "skipped"
             first = next(iter(outcome.text.splitlines()), "")

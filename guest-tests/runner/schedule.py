@@ -27,13 +27,15 @@ class Outcome:
     seconds: float
     text: str
     place: str
+    damage: bool = False  # a guest ran twice or lost something
+    unsteady: bool = False  # passed at a second look only; the text says what it had failed of
 
 
 class Batch(list):
     """Tests that one worker runs one after the other."""
 
-    def __init__(self, items):
-        super().__init__(item["id"] for item in items)
+    def __init__(self, tests):
+        super().__init__(tests)
         self.tries = collections.Counter()
 
 
@@ -138,7 +140,8 @@ class Worker:
 
     def _outcome(self, phases):
         worst = max(phases, key=lambda phase: ("passed", "skipped", "failed").index(phase["outcome"]))
-        return Outcome(worst["report"], worst["outcome"], sum(p["seconds"] for p in phases), worst["text"], self.place.name)
+        return Outcome(worst["report"], worst["outcome"], sum(p["seconds"] for p in phases), worst["text"], self.place.name,
+                       any(p["damage"] for p in phases))
 
     def close(self):
         try:
@@ -190,5 +193,5 @@ def batches(items):
     """Those that belong together first: they take longest."""
     groups = collections.OrderedDict()
     for item in sorted(items, key=lambda item: item["together"] is None):
-        groups.setdefault(item["together"] or item["id"], []).append(item)
+        groups.setdefault(item["together"] or item["id"], []).append(item["id"])
     return [Batch(group) for group in groups.values()]

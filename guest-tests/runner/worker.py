@@ -2,7 +2,7 @@
 """A pytest plugin: collects all scenarios once, says what there is, and runs those that it is told to, batch by batch.
 
 In: lines of JSON, each a list of tests to run one after the other. Out: lines that begin with MARK and go on as JSON:
-{"items": [...]} once; {"begin": id}; {"report": id, "when", "outcome", "seconds", "text", "host_failed"}; {"idle": true} after a batch.
+{"items": [...]} once; {"begin": id}; {"report": id, "when", "outcome", "seconds", "text", "host_failed", "damage"}; {"idle": true} after a batch.
 """
 import json
 import os
@@ -46,9 +46,11 @@ class Worker:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, call):
-        """Marks what failed since an emulated host that the test had booted did."""
+        """Marks what failed since an emulated host that the test had booted did, and what is a guest's damage."""
         outcome = yield
-        outcome.get_result().host_failed = call.excinfo is not None and call.excinfo.type.__name__ == "HostFailed"
+        kind = call.excinfo.type.__name__ if call.excinfo else None
+        outcome.get_result().host_failed = kind == "HostFailed"
+        outcome.get_result().damage = kind == "Damage"
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item):
@@ -64,7 +66,7 @@ class Worker:
         elif report.failed:
             text = "\n".join([report.longreprtext, *(f"--- {name}\n{said}" for name, said in report.sections)])
         self.tell(report=report.nodeid, when=report.when, outcome=report.outcome, seconds=report.duration, text=text[-20000:],
-                  host_failed=report.host_failed)
+                  host_failed=report.host_failed, damage=report.damage)
 
     def pytest_collectreport(self, report):
         if report.failed:

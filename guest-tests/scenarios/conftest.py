@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scenarios share: a scene with a temporary folder, processes that end with it, and the transports to run on."""
+import itertools
 import os
 import pathlib
 import re
@@ -152,10 +153,20 @@ def scene(tmp_path, transport):
     made.close()
 
 
+# Below those that the kernel gives to connections (net.ipv4.ip_local_port_range): what is free now is so a moment later. Each
+# worker begins somewhere else.
+_ports = itertools.cycle(range(15000, 32000))
+_ports = itertools.islice(_ports, os.getpid() * 997 % 17000, None)
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in _ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 @pytest.fixture

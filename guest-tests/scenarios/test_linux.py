@@ -87,7 +87,9 @@ def assert_clock_went_on(*processes):
     beats = clock(*processes)
     assert [b.number for b in beats] == list(range(beats[0].number, beats[0].number + len(beats)))
     assert all(a.monotonic < b.monotonic and a.real < b.real for a, b in zip(beats, beats[1:]))
-    assert all(abs((b.real - b.monotonic) - (beats[0].real - beats[0].monotonic)) < 1e-3 for b in beats)
+    # The guest asks for the real time second, and may be held up before: the smallest difference is the nearest to the truth.
+    apart = [min(b.real - b.monotonic for b in seen) for seen in map(clock, processes) if seen]
+    assert all(abs(each - apart[0]) < 1e-3 for each in apart), apart
     # The host's time of a line is when it was read here. The guest's clock stands still while it is paused, and no longer.
     lines = [line for p in processes for line in p.lines]
     at = {int(m[1]): line.at for line in lines if (m := re.match(r"GT linux clock n=(\d+) ", line.text))}

@@ -24,7 +24,8 @@ def heartbeats(*processes):
 
 def assert_heartbeat_never_broke(*processes):
     numbers = heartbeats(*processes)
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "a heartbeat was lost or came twice"
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        raise vm.Damage(f"a heartbeat was lost or came twice: {numbers}")
 
 
 @pytest.mark.machines("plain", "pci", "ccw")

@@ -42,6 +42,10 @@ class Failed(AssertionError):
     pass
 
 
+class Damage(Failed):
+    """A guest that ran twice, or lost or changed something: no busy machine excuses it (guest-tests/runner/second_look.py)."""
+
+
 def connect(path, host=None):
     """A socket that is connected to the unix socket `path`, here or on a host of the lab."""
     if host:
