@@ -20,8 +20,8 @@ constexpr unsigned kResetValue = 0x42; // as RESET_VALUE in the FADT says
 
 } // namespace
 
-void Ged::press_power_button() {
-    pending_.fetch_or(kPowerButton);
+void Ged::raise(std::uint32_t event) {
+    pending_.fetch_or(event);
     irq_.pulse();
 }
 

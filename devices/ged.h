@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ACPI generic event device: the power button, power-off and reset of a hardware-reduced machine.
-// Reference: ACPI 6.5 sections 4.8.3.7 (sleep control and status), 4.8.3.6 (reset), 5.6.9 (ACPI0013); the
-// event selector is QEMU's (hw/acpi/generic_event_device.c). Migrates: GedState.
+// ACPI generic event device: the power button, power-off and reset of a hardware-reduced machine, and the
+// news that its generation has changed. Reference: ACPI 6.5 sections 4.8.3.7 (sleep control and
+// status), 4.8.3.6 (reset), 5.6.9 (ACPI0013); the event selector is QEMU's (hw/acpi/generic_event_device.c).
+// Migrates: GedState.
 //
 // Threads: any; what is pending is one atomic word.
 #pragma once
@@ -18,7 +19,9 @@ namespace godwit {
 
 class Ged {
   public:
-    static constexpr std::uint32_t kPowerButton = 0x2; // bit of the event selector
+    // Bits of the event selector; the second is ours.
+    static constexpr std::uint32_t kPowerButton = 0x2;
+    static constexpr std::uint32_t kGenerationChanged = 0x4000'0000;
 
     // Called on the vCPU's thread that wrote the register; must return promptly, so tell somebody else.
     class Events {
@@ -37,7 +40,8 @@ class Ged {
     BusDevice& sleep_registers() { return sleep_; }
 
     // Any thread. Not while the machine is paused for good: the event would stay behind.
-    void press_power_button();
+    void press_power_button() { raise(kPowerButton); }
+    void generation_changed() { raise(kGenerationChanged); }
     // Back to the state after power-up.
     void reset() { apply({}); }
 
@@ -66,6 +70,8 @@ class Ged {
       private:
         Ged& ged_;
     };
+
+    void raise(std::uint32_t event);
 
     IrqLine& irq_;
     Events& events_;

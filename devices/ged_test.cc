@@ -63,6 +63,15 @@ TEST_CASE("the power button is an event, an edge, and is taken once", "[ged]") {
     CHECK(f.events() == 0);
 }
 
+TEST_CASE("a new generation is an event of its own", "[ged]") {
+    Fixture f;
+    f.ged.generation_changed();
+    CHECK(f.line.edges == 1);
+    f.ged.press_power_button();
+    CHECK(f.events() == (Ged::kGenerationChanged | Ged::kPowerButton));
+    CHECK(f.events() == 0);
+}
+
 TEST_CASE("a narrow or misplaced read of the selector takes nothing", "[ged]") {
     Fixture f;
     f.ged.press_power_button();

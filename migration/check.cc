@@ -9,7 +9,7 @@ namespace {
 
 Result<Differences> ask(MachinePort& port, SourceSession& session) {
     TRY(session.send(Message::Hello,
-                     encode(Hello{kProtocolVersion, 0, {}, Purpose::Check, port.describe()})));
+                     encode(Hello{kProtocolVersion, kKnowsWeights, {}, Purpose::Check, port.describe()})));
     const auto report = session.expect(Message::CheckReport);
     if (!report.ok() && !session.refusal().empty())
         return session.refusal(); // a destination of another version refuses before it knows the purpose

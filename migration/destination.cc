@@ -100,17 +100,23 @@ Result<std::optional<Receiving>> greet(Context context) {
     Stopwatch setup;
     const Bytes body = TRY(context.session.expect(Message::Hello));
     MachinePort& port = context.port;
-    Judgement judgement = TRY(judge(port, body));
+    const Judgement judgement = TRY(judge(port, body, context.options.accepted));
+    const Differences refuses = refusing(judgement.differences);
     if (judgement.purpose == Purpose::Check) {
-        TRY(context.session.send(Message::CheckReport, encode(judgement.differences)));
-        context.report.check = judgement.differences;
+        const bool weighs = (judgement.reply.capabilities & kKnowsWeights) != 0;
+        TRY(context.session.send(Message::CheckReport,
+                                 weighs ? encode(judgement.differences, Weights::Told) : encode(refuses)));
+        context.report.check = refuses;
         return std::optional<Receiving>{};
     }
-    if (!judgement.differences.empty()) {
-        context.session.refuse(judgement.differences, kLastWordLimit);
-        return as_error(judgement.differences);
+    if (!refuses.empty()) {
+        context.session.refuse(refuses, kLastWordLimit);
+        return as_error(refuses);
     }
-    Hello& reply = judgement.reply;
+    for (const Difference& one : not_refusing(judgement.differences))
+        log::warning("{} [{}]{}", one.sentence(), one.code,
+                     one.weight == Weight::Accepted ? ", which was accepted" : "");
+    Hello reply = judgement.reply;
     if (context.options.attachments == nullptr)
         reply.connections = 1;
     TRY(context.ledger.enter(reply.id, context.cancel));
@@ -146,14 +152,14 @@ Result<StateLoaded> RamComplete::load_state() && {
     report.state_bytes = state.stream.size();
     OrderTrace trace;
     const auto sections = context.port.sections();
-    const RunState run_state =
+    const wire::LoadedState loaded =
         TRY_IN(wire::load_state(state.stream, sections, trace), "load the device state");
     report.load = watch.lap();
-    TRY_IN(context.port.apply_incoming(), "apply the device state");
+    TRY_IN(context.port.apply_incoming(loaded.notes.guest), "apply the device state");
     report.apply = watch.lap();
     report.load_trace = trace.steps();
     TRY(context.session.send(Message::Ready, encode(Ready{report.load, report.apply, report.load_trace})));
-    return StateLoaded{context, id, run_state, std::move(incoming), downtime};
+    return StateLoaded{context, id, loaded.run_state, std::move(incoming), downtime};
 }
 
 Result<Owned> StateLoaded::take_over() && {

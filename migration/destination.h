@@ -19,7 +19,8 @@ struct DestinationOptions {
     std::chrono::milliseconds timeout = kDefaultTimeout;
     // Where the outcome is remembered, for a source that asks. Null: nobody can ask.
     Ledger* ledger = nullptr;
-    Observer* observer = nullptr; // of its end; may be null
+    Observer* observer = nullptr;      // of its end; may be null
+    std::vector<std::string> accepted; // codes of reasons that do not refuse a guest
     // Where further connections come in; null: there are none.
     Attachments* attachments = nullptr;
 };

@@ -6,7 +6,8 @@
 
 namespace godwit::migration {
 
-Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello) {
+Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello,
+                        std::span<const std::string> accepted) {
     Judgement judgement;
     if (const auto version = TRY(hello_version(hello)); version != kProtocolVersion) {
         judgement.differences.push_back(difference(
@@ -23,6 +24,7 @@ Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello) {
     for (Difference& one :
          compare_host(theirs.machine, judgement.reply.machine, port.host_state(theirs.machine)))
         judgement.differences.push_back(std::move(one));
+    accept(judgement.differences, accepted);
     judgement.guest = std::move(theirs.machine);
     return judgement;
 }

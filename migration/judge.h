@@ -12,12 +12,14 @@ namespace godwit::migration {
 
 struct Judgement {
     Purpose purpose = Purpose::Move;
-    Differences differences; // empty: the guest may come
+    Differences differences; // the guest may come if none of them refuses
     Hello reply;             // with the source's id
     MachineDescription guest;
 };
 
 // An error is a HELLO that cannot be read; one of another protocol version can, as a difference.
-Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello);
+// `accepted` are codes of reasons that the operator knows of.
+Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello,
+                        std::span<const std::string> accepted = {});
 
 } // namespace godwit::migration

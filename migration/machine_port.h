@@ -69,6 +69,8 @@ class MachinePort {
 
     // ---- both
 
+    // What the other side should know of the paused guest beside its sections: a text of the machine's own.
+    virtual std::string notes() = 0;
     // In the order of the stream. Valid as long as the machine.
     virtual std::vector<StateSection*> sections() = 0;
 
@@ -82,7 +84,8 @@ class MachinePort {
     // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left.
     virtual Status discard_incoming() = 0;
     // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.
-    virtual Status apply_incoming() = 0;
+    // `notes` are the source's; the text is hostile, and empty when it has none.
+    virtual Status apply_incoming(const std::string& notes) = 0;
     // Runs the guest, or leaves it paused, and announces it to the network. An error means that the guest did
     // not run at all: the source gets it back.
     virtual Status take_over(RunState state) = 0;

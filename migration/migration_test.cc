@@ -103,6 +103,7 @@ TEST_CASE("a running guest moves and its memory is the same", "[migration]") {
     REQUIRE(report.rounds[0].pages == machines.source.memory().page_count());
     REQUIRE(report.rounds[0].zero_pages > 0);
     REQUIRE(report.bytes > report.data_pages * kPageSize);
+    REQUIRE(machines.destination.came_with == machines.source.own_notes);
     REQUIRE(report.save_trace.front() == "timer: save");
     REQUIRE(report.load_trace.front() == "timer: load");
     const Report& other = outcome.destination.value();

@@ -25,6 +25,13 @@ enum class OnStall : std::uint8_t {
 };
 inline constexpr std::array<std::string_view, 3> kOnStallNames{"throttle", "switch", "cancel"};
 
+// When the guest is reset meanwhile.
+enum class OnReset : std::uint8_t {
+    Again,  // the migration begins again
+    Cancel, // it is over
+};
+inline constexpr std::array<std::string_view, 2> kOnResetNames{"again", "cancel"};
+
 inline constexpr std::uint32_t kMaxConnections = 16;
 
 enum class Compression : std::uint8_t { None, Zstd, Lz4 };
@@ -36,6 +43,7 @@ struct Parameters {
     std::chrono::seconds doubt_timeout{30};
     bool pause_before_switchover = false;
     OnStall on_stall = OnStall::Throttle;
+    OnReset on_reset = OnReset::Again;
     std::chrono::seconds timeout{0}; // of the whole migration; 0: none
     // Percent of the time for which the guest stands still: at first, more with each step, at most.
     std::uint32_t throttle_initial = 20;

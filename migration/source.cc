@@ -82,6 +82,8 @@ Result<Report> migrate(MachinePort& port, Channel& channel, const SourceOptions&
     }
     // First the destination lets go of the disks, then the guest gets them back.
     const bool cancelled = reason.code == ErrorCode::Cancelled;
+    if (cancelled && cancel != nullptr && cancel->requested())
+        reason.code = cancel->cause();
     attempt.session().tell(reason, cancelled             ? kTellLimitCancelled
                                    : attempt.is_paused() ? kTellLimitPaused
                                                          : kTellLimitRunning);

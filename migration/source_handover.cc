@@ -53,10 +53,10 @@ Result<Prepared> Paused::hand_over_state() && {
     Report& report = attempt.report();
     OrderTrace trace;
     const auto sections = attempt.port().sections();
-    // The description is for people and files; here it would only cost downtime.
-    const Bytes stream =
-        TRY_IN(wire::save_state(sections, attempt.state_before(), trace, wire::Description::Leave),
-               "save the device state");
+    // The description of every field is for people and files; here it would only cost downtime.
+    const Bytes stream = TRY_IN(wire::save_state(sections, attempt.state_before(), trace,
+                                                 wire::Description::Notes, {{}, attempt.port().notes()}),
+                                "save the device state");
     report.save = watch.lap();
     report.save_trace = trace.steps();
     report.state_bytes = stream.size();

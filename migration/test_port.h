@@ -70,6 +70,8 @@ class TestPort : public MachinePort {
     MachineDescription description;
     HostState host;
     MachineDescription prepared_for;
+    std::string own_notes = R"({"of": "the source"})";
+    std::string came_with;          // notes
     bool writes_memory = true;      // the running guest
     std::string fails;              // the name of the call that fails
     std::function<void()> on_pause; // before the guest stops
@@ -141,7 +143,9 @@ class TestPort : public MachinePort {
         TRY(memory_->discard_all());
         return call("discard_incoming");
     }
-    Status apply_incoming() override {
+    std::string notes() override { return own_notes; }
+    Status apply_incoming(const std::string& notes) override {
+        came_with = notes;
         for (StateSection* const section : sections())
             TRY(section->commit_load());
         TRY(lock_disk());

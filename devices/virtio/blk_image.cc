@@ -136,4 +136,11 @@ std::uint64_t BlkImage::current_bytes() const {
     return ::fstat(fd_.get(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
+std::optional<std::int64_t> BlkImage::modified() const {
+    struct stat info {};
+    if (block_device_ || ::fstat(fd_.get(), &info) != 0)
+        return {};
+    return std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
 } // namespace godwit::virtio

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace godwit::virtio {
@@ -44,6 +45,8 @@ class BlkImage {
     // Size of the file or device now; 0 when that cannot be told.
     std::uint64_t current_bytes() const;
     std::uint64_t bytes_at_start() const { return bytes_; }
+    // When the file was last written, ns since 1970. Nothing of a block device, whose node has another time.
+    std::optional<std::int64_t> modified() const;
 
   private:
     BlkImage() = default;

@@ -34,7 +34,7 @@ Result<std::unique_ptr<Net>> Net::create(NetOptions options, std::unique_ptr<Fra
 }
 
 Net::Net(NetOptions options, std::unique_ptr<FrameBackend> backend, Loop& loop)
-    : options_(std::move(options)), own_mac_(options_.mac.value_or(default_mac(options_.tap))),
+    : options_(std::move(options)), own_mac_(options_.mac.value_or(default_mac(options_.identity))),
       backend_(std::move(backend)), loop_(loop), state_(initial_net_state(own_mac_, backend_->has_ufo())),
       receiver_(*backend_), transmitter_(*backend_, options_.id), announcer_(loop, [this] { announce(); }) {
     traits_.device_id = kDeviceNet;
@@ -109,6 +109,13 @@ Status Net::stop() {
     control_queue_ = nullptr;
     host_ = nullptr;
     return {};
+}
+
+void Net::adopt_mac(const MacAddress& mac) {
+    if (!adopts_mac())
+        return;
+    own_mac_ = state_.mac = mac;
+    mac_adopted_ = true;
 }
 
 void Net::reset() {

@@ -25,8 +25,8 @@ namespace godwit::virtio {
 
 struct NetOptions {
     std::string id = "net0";
-    std::string tap;                  // interface name; the default address is derived from it
-    std::optional<MacAddress> mac;    // absent: default_mac(tap)
+    std::string identity;             // the default address is derived from it
+    std::optional<MacAddress> mac;    // absent: a guest that comes from elsewhere keeps its own
     std::optional<std::uint16_t> mtu; // absent: VIRTIO_NET_F_MTU is not offered
 };
 
@@ -64,6 +64,9 @@ class Net final : public Device {
     const MacAddress& mac() const { return state_.mac; }
     // As configured, whatever the driver has set since.
     const MacAddress& own_mac() const { return own_mac_; }
+    // Whether it was given none: then it takes that of a guest that comes. Not started.
+    bool adopts_mac() const { return !options_.mac.has_value(); }
+    void adopt_mac(const MacAddress& mac);
     std::optional<std::uint16_t> mtu() const { return options_.mtu; }
 
   private:
@@ -90,7 +93,8 @@ class Net final : public Device {
     std::uint64_t offloads_of(std::uint64_t features) const { return features & kGuestOffloads; }
 
     const NetOptions options_;
-    const MacAddress own_mac_;
+    MacAddress own_mac_;
+    bool mac_adopted_ = false;
     const std::unique_ptr<FrameBackend> backend_;
     Loop& loop_;
     DeviceTraits traits_;

@@ -47,9 +47,22 @@ TEST_CASE("identity and configuration space") {
         CHECK_FALSE(Net::create({.mtu = 67}, std::make_unique<SocketBackend>(wire), *rig.loop).ok());
         CHECK(Net::create({.mtu = 68}, std::make_unique<SocketBackend>(wire), *rig.loop).ok());
     }
-    SECTION("an address that follows from the tap's name") {
-        NetRig other{kUsualFeatures, {.tap = "tap7"}};
-        CHECK(other.net->mac() == default_mac("tap7"));
+    SECTION("an address that follows from what tells it from all others") {
+        NetRig other{kUsualFeatures, {.identity = "tap7 of here"}};
+        CHECK(other.net->mac() == default_mac("tap7 of here"));
+    }
+    SECTION("the address of a guest that comes, unless it was given one") {
+        constexpr MacAddress kGuests{2, 3, 4, 5, 6, 7};
+        NetRig other{kUsualFeatures, {.identity = "tap7"}};
+        CHECK(other.net->adopts_mac());
+        other.net->adopt_mac(kGuests);
+        CHECK(other.net->mac() == kGuests);
+        other.net->reset();
+        CHECK(other.net->mac() == kGuests);
+        CHECK(other.net->own_mac() == kGuests);
+        CHECK_FALSE(rig.net->adopts_mac());
+        rig.net->adopt_mac(kGuests);
+        CHECK(rig.net->own_mac() == kTestMac);
     }
 }
 

@@ -31,10 +31,13 @@ std::string format_mac(const MacAddress& mac) {
                        mac[5]);
 }
 
-MacAddress default_mac(std::string_view interface_name) {
+MacAddress default_mac(std::string_view identity) {
     std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-    for (const char c : interface_name)
+    for (const char c : identity)
         hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+    hash ^= hash >> 32; // the last bytes of the text have not reached the low bits' neighbours yet
+    hash *= 0x9e3779b97f4a7c15;
+    hash ^= hash >> 29;
     MacAddress mac{};
     for (std::size_t i = 0; i < mac.size(); ++i)
         mac[i] = static_cast<std::uint8_t>(hash >> (8 * i));

@@ -16,9 +16,10 @@ namespace godwit::virtio {
 Result<MacAddress> parse_mac(std::string_view text);
 std::string format_mac(const MacAddress& mac);
 
-// Locally administered, and the same for the same name in every run, so that a restarted guest finds its own
-// interface again.
-MacAddress default_mac(std::string_view interface_name);
+// Locally administered, and the same for the same text: what tells one interface of one guest of one host
+// from all others, so that a restarted guest finds its own interface again and no two guests share an
+// address.
+MacAddress default_mac(std::string_view identity);
 
 // Group addresses (multicast, broadcast) have the lowest bit of the first byte set.
 constexpr bool is_group(const MacAddress& mac) {

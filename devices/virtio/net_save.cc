@@ -52,6 +52,8 @@ Status Net::commit_load(std::uint64_t features) {
         return error(ErrorCode::Internal, "{}: nothing was loaded", options_.id);
     state_ = std::move(*loaded_);
     loaded_.reset();
+    if (adopts_mac() && !mac_adopted_) // a file does not tell which was the device's before the driver's
+        own_mac_ = state_.mac;
     state_.tx_waiting = 0;
     state_.has_vnet_hdr = 1;
     state_.has_ufo = backend_->has_ufo() ? 1 : 0;

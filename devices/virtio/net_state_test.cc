@@ -73,6 +73,24 @@ bool is_rarp(const Bytes& sent, const MacAddress& mac) {
 
 } // namespace
 
+TEST_CASE("without an address of its own a device keeps that of a guest from a file, also over a reset") {
+    NetRig rig; // has kTestMac
+    const auto bytes = saved(*rig.net, kUsualFeatures);
+    NetRig other{kUsualFeatures, {.identity = "elsewhere"}};
+    REQUIRE(other.net->mac() != kTestMac);
+    load(*other.net, bytes, kUsualFeatures);
+    CHECK(other.net->mac() == kTestMac);
+    other.net->reset();
+    CHECK(other.net->mac() == kTestMac);
+    // A migration tells what the device's own is: the driver may have set another.
+    NetRig third{kUsualFeatures, {.identity = "elsewhere"}};
+    third.net->adopt_mac({2, 9, 9, 9, 9, 9});
+    load(*third.net, bytes, kUsualFeatures);
+    CHECK(third.net->mac() == kTestMac);
+    third.net->reset();
+    CHECK(third.net->mac() == MacAddress{2, 9, 9, 9, 9, 9});
+}
+
 TEST_CASE("the record has QEMU's layout") {
     const auto bytes = state_of_busy_device();
     constexpr std::size_t kTable = 12;

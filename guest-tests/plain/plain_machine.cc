@@ -152,7 +152,7 @@ std::chrono::nanoseconds PlainMachine::step(std::uint32_t cpu) {
 }
 
 void PlainMachine::power_off() {
-    set_stopped_by_guest();
+    set_stopped_by_guest(GuestStop::PowerOff);
     events_.guest_powered_off();
 }
 
@@ -197,6 +197,13 @@ Status PlainMachine::unlock_disks() {
             TRY(disk.image.unlock());
         return {};
     });
+}
+
+std::vector<DiskContent> PlainMachine::disk_contents() const {
+    std::vector<DiskContent> contents;
+    for (const PlainDisk& disk : disks_)
+        contents.push_back({disk.id, disk.image.current_bytes(), disk.image.modified()});
+    return contents;
 }
 
 WriteBack::Pass PlainMachine::write_back_pass() const {

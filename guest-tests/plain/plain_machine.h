@@ -46,10 +46,16 @@ class PlainMachine final : public Guest {
     cpu::CpuModel cpu() const override;
     const cpu::CpuModel& cpu_offer() const override;
     Status adopt_cpu(const cpu::CpuModel& model) override;
+    void adopt_devices(const std::vector<migration::DeviceDescription>&) override {}
     Status lock_disks() override;
     Status unlock_disks() override;
     std::string console() const override { return console_->describe(); }
     WriteBack::Pass write_back_pass() const override;
+    // Its clock stands still with it.
+    std::optional<std::int64_t> stopped_at() const override { return {}; }
+    void set_stopped_at(std::int64_t) override {}
+    std::vector<DiskContent> disk_contents() const override;
+    Status begin_generation() override { return {}; }
     void arrived() override {}
 
     // ---- for its port

@@ -56,7 +56,7 @@ class Booted:
 
     def restore(self, scene, tap="tap0", extra=()):
         """Goes on with a copy in the scene; the disk is scene.path/disk.raw."""
-        shutil.copy(self.image, scene.path / "disk.raw")
+        shutil.copy2(self.image, scene.path / "disk.raw")
         guest = scene.restore(self.state, name="source", disk=scene.path / "disk.raw", tap=tap, rng=True, extra=extra)
         guest.wait_line(r"GT linux clock n=\d+ ", PATIENCE)
         return guest

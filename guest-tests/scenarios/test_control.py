@@ -362,23 +362,65 @@ def test_a_pty_says_which(scene):
     guest.cli("quit")
 
 
+def moving_slowly(scene, extra=(), **receive):
+    """A guest on its way, its receiver, and a client that follows."""
+    guest = scene.run("prog=mem,heartbeat mem.size=4M mem.rate=40M heartbeat.mode=line")
+    guest.wait_line(r"^GT heartbeat n=2\b")
+    there = scene.receive(**receive)
+    control = guest.qmp()
+    control.execute("migrate-set-parameters", max_bandwidth=64 << 10)
+    client = vm.Process([guest.program, "migrate", "--control", str(guest.control), *LIMIT, *extra, there.address])
+    scene.processes.append(client)
+    while control.execute("query-migrate").get("status") != "active":
+        pass
+    return guest, there, control, client
+
+
+@pytest.mark.machines("plain", "pci")
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_guest_that_powers_off_while_it_moves_ends_both_sides(scene, waits):
+    guest, there, control, client = moving_slowly(scene, extra=[], **({"extra": ["--on-power-off", "wait"]} if waits else {}))
+    guest.send(b"q")  # it ends when it has verified its memory
+    event = control.wait_event("MIGRATION")
+    while event["data"]["status"] in ("setup", "active", "device"):
+        event = control.wait_event("MIGRATION")
+    assert event["data"]["error-desc"] == "source: the guest has powered itself off" and event["data"]["exit-status"] == 9
+    assert control.wait_event("SHUTDOWN")["data"] == {"guest": True, "reason": "guest-shutdown"}
+    guest.expect_exit(0)
+    client.expect_exit(9)
+    assert client.stderr().endswith("source: the guest has powered itself off\n")
+    if waits:
+        there.wait_stderr("waiting for a migration again")
+        assert there.alive()
+    else:
+        there.expect_exit(9)
+    assert "the migration to here failed: source: the guest has powered itself off" in there.stderr()
+
+
+@pytest.mark.machines("plain", "pci")
+def test_a_reset_may_end_the_migration(scene):
+    guest, there, control, client = moving_slowly(scene, extra=["--on-reset", "cancel"])
+    control.execute("system_reset")
+    client.expect_exit(8)
+    assert "the guest was reset" in client.stderr()
+    guest.wait_line(r"^GT heartbeat n=2\b", after=len(guest.stdout()))
+    assert control.execute("query-status")["status"] == "running"
+    there.wait_stderr("waiting for a migration again")
+    control.execute("migrate-set-parameters", max_bandwidth=0)
+    guest.cli("migrate", *LIMIT, there.address)
+    there.finish()
+
+
 @pytest.mark.machines("plain", "pci")
 def test_a_guest_that_is_reset_while_it_moves_is_moved_all_the_same(scene):
     """Who follows the migration hears of no failure."""
-    guest = scene.run("prog=mem,heartbeat mem.size=4M mem.rate=40M heartbeat.mode=line")
-    guest.wait_line(r"^GT heartbeat n=2\b")
-    there = scene.receive()
-    control = guest.qmp()
-    control.execute("migrate-set-parameters", max_bandwidth=64 << 10)
-    with subprocess.Popen([guest.program, "migrate", "--control", guest.control, *LIMIT, there.address],
-                          stdout=subprocess.PIPE, text=True) as client:
-        while control.execute("query-migrate").get("status") != "active":
-            pass
-        for _ in range(2):
-            control.execute("system_reset")
-            guest.wait_line(r"^GT heartbeat n=2\b", after=len(guest.stdout()))
-        control.execute("migrate-set-parameters", max_bandwidth=0)
-        assert client.wait(vm.PATIENCE) == 0 and "migrated:" in client.stdout.read()
+    guest, there, control, client = moving_slowly(scene)
+    for _ in range(2):
+        control.execute("system_reset")
+        guest.wait_line(r"^GT heartbeat n=2\b", after=len(guest.stdout()))
+    control.execute("migrate-set-parameters", max_bandwidth=0)
+    client.expect_exit(0)
+    assert "migrated:" in "\n".join(client.stdout())
     guest.expect_exit(0)
     assert guest.stderr().count("its migration begins again") == 2
     there.finish()

@@ -99,6 +99,49 @@ def saved(scene, **parts):
     return state
 
 
+# ---- disks that were written since
+
+def saved_with_disk(scene):
+    image = scene.disk()
+    state = scene.path / "guest.state"
+    guest = scene.run(f"prog=disk,heartbeat disk.span=2M {HEARTBEAT}", disk=image)
+    guest.wait_line(r"GT heartbeat n=5\b")
+    guest.cli("save", str(state), "--quit")
+    guest.expect_exit(0)
+    return state, image
+
+
+@pytest.mark.machines("plain", "pci")
+def test_a_disk_that_was_written_since_is_refused_by_name(scene, guest_tools):
+    state, image = saved_with_disk(scene)
+    pristine = scene.path / "pristine.raw"
+    shutil.copy2(image, pristine)
+    first = scene.restore(state, name="first", disk=image)
+    first.wait_line(r"GT heartbeat")
+    first.finish()  # it has gone on, and the disk with it
+
+    again = scene.restore(state, name="again", disk=image)
+    again.expect_exit(6)
+    assert "'disk0' was last written at" in again.stderr() and "--disks-changed" in again.stderr()
+    assert not heartbeats(again)
+    with open(pristine, "ab") as file:
+        file.write(bytes(512))
+    longer = scene.restore(state, name="longer", disk=pristine)
+    longer.expect_exit(6)
+    assert "'disk0' had 33554432 bytes, and has 33554944" in longer.stderr()
+
+
+@pytest.mark.machines("plain")
+def test_who_knows_better_goes_on_with_a_disk_of_another_time(scene, guest_tools):
+    state, image = saved_with_disk(scene)
+    os.utime(image, ns=(5, 5))  # the content is the same
+    scene.restore(state, name="refused", disk=image).expect_exit(6)
+    guest = scene.restore(state, name="told", disk=image, extra=["--disks-changed"])
+    guest.wait_stderr(r"warning: .*'disk0' was last written at .*, its file says 0\.000000005")
+    guest.finish()
+    check_image(guest_tools, image)
+
+
 # ---- refusals
 
 @pytest.mark.machines("plain")
@@ -328,7 +371,7 @@ def test_damaged_file_is_refused_by_name_and_place(scene, pristine, transport, d
 def test_pristine_file_is_restored_after_all_that(scene, pristine, guest_tools):
     state, image = pristine
     copy = scene.path / "disk.raw"
-    shutil.copy(image, copy)
+    shutil.copy2(image, copy)
     guest = scene.restore(state, disk=copy)
     guest.wait_line(r"GT heartbeat n=\d+\s")
     guest.finish()

@@ -113,6 +113,38 @@ def test_goes_on_from_its_file_and_powers_off(scene, booted):
     linux_guest.check_disk(scene.path / "disk.raw")
 
 
+@pytest.mark.parametrize("clock_option", ["host", "vm"])
+def test_time_that_passes_while_it_is_a_file(scene, booted, clock_option):
+    """By default the guest's clock follows the host's; with --clock vm it goes on where it stood."""
+    scene.with_network()
+    first = booted.restore(scene)
+    wait_beats(first, 1)
+    first.cli("save", str(scene.path / "state"), "--quit")
+    first.expect_exit(0)
+    time.sleep(3)
+    begin = time.time()
+    second = scene.restore(scene.path / "state", name="second", disk=scene.path / "disk.raw", tap="tap0", rng=True,
+                           extra=["--clock", clock_option])
+    wait_beats(second, 2)
+    before, after = clock(first)[-1], clock(second)[0]
+    assert after.monotonic > before.monotonic
+    assert (after.real >= begin - 0.5) == (clock_option == "host"), (before, after, begin)
+    finish(second)
+    assert_no_complaint(second)
+
+
+def test_each_restore_is_a_generation_of_its_own_and_a_move_is_none(scene, booted):
+    """Two guests that go on from one file must not draw the same random numbers: Linux reseeds when it is told."""
+    scene.with_network()
+    first = booted.restore(scene)
+    destination = scene.receive(disk=scene.path / "disk.raw", tap="tap1", rng=True)
+    first.cli("migrate", destination.address)
+    first.expect_exit(0)
+    finish(destination)
+    assert re.findall(r"GT linux vm-forks=(\d+)", serial_text(destination)) == ["1"]
+    assert_no_complaint(first, destination)
+
+
 def test_moves_there_and_back_at_work(scene, booted):
     scene.with_network()
     first = booted.restore(scene)

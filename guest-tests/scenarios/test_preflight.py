@@ -105,6 +105,65 @@ def test_a_tap_that_was_removed_meanwhile(scene):
     assert found["host.tap-gone"]["subject"] == "virtio-net 'net0'"
 
 
+@pytest.mark.machines("pci", "ccw")
+def test_a_tap_that_leads_nowhere_is_a_warning(scene):
+    wire = scene.with_network()
+    destination = scene.receive(tap="tap1")
+    source = running(scene, tap="tap0")
+    wire.inside("link", "set", "tap1", "down")
+    done = source.cli("check", destination.address, "--json")
+    warning, = json.loads(done.stdout)["warnings"]
+    assert (warning["code"], warning["accepted"]) == ("host.tap-idle", False) and "'tap1' is down" in warning["text"]
+    assert source.cli("check", destination.address).stdout.startswith("the guest fits\nwarning: virtio-net 'net0': its tap")
+    migrate(source, destination)
+    assert "'tap1' is down: no frame gets anywhere from there [host.tap-idle]" in destination.stderr()
+    destination.finish()
+
+
+@pytest.mark.machines("pci", "ccw")
+def test_without_an_address_of_its_own_a_receiver_takes_the_guests(scene):
+    """Another tap, another process, another name: the guest keeps its address, also when it is reset there."""
+    scene.with_network()
+    on = scene._on("net")
+    parts = ["--memory", "128M", "--serial", "stdio"]
+    source = scene.start("run", "source", ["--kernel", vm.GUEST, "--cmdline", "prog=net,heartbeat net.ip=10.0.2.15 " + HEARTBEAT.split(" ", 1)[1],
+                                           *parts, "--net", f"tap=tap0{on}"])
+    source.wait_line(r"GT heartbeat n=5\b")
+    address = f"unix:{scene.path}/there"
+    destination = scene.start("receive", "there", [address, "--name", "other", *parts, "--net", f"tap=tap1{on}"])
+    destination.address = address
+    destination.wait_stderr("waiting for a migration")
+    assert check(source, destination) == (0, {})
+    migrate(source, destination)
+    destination.finish()
+    assert destination.report("net")["errors"] == "0"
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_reason_may_be_accepted_by_its_code(scene, by_name):
+    """The two differ in the disk's serial, which nothing but preflight minds."""
+    image = scene.disk()
+    extra = ["--accept", "blk.serial", "--accept", "host.memory-short", "--accept", "device.id"] if by_name else []
+    destination = scene.start("receive", "there", [f"unix:{scene.path}/there", *scene.options(), "--disk", f"path={image},id=other", *extra])
+    destination.address = f"unix:{scene.path}/there"
+    destination.wait_stderr("waiting for a migration")
+    source = running(scene, disk=image)
+    done = source.cli("check", destination.address, "--json", check=False)
+    answer = json.loads(done.stdout)
+    codes = {one["code"] for one in answer["differences"]}
+    accepted = {one["code"] for one in answer["warnings"] if one["accepted"]}
+    if not by_name:
+        assert done.returncode == 6 and "blk.serial" in codes and not accepted
+        return
+    assert "blk.serial" in accepted and not codes & {"blk.serial", "device.id"}, answer
+
+
+def test_what_can_be_accepted_is_checked_at_the_start(scene):
+    for code, words in (("host.memory", "'host.memory' is no reason"), ("version.protocol", "'version.protocol' cannot be accepted")):
+        done = subprocess.run([scene.program, "receive", f"unix:{scene.path}/x", "--accept", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
 def test_nobody_answers(scene, tcp_address):
     source = running(scene)
     done = source.cli("check", tcp_address, check=False)

@@ -21,12 +21,14 @@ class Cancel {
     static Result<std::unique_ptr<Cancel>> create(const Cancel* parent = nullptr) {
         return std::unique_ptr<Cancel>{new Cancel{TRY(EventFd::create()), parent}};
     }
-    // The first reason counts.
-    void request(std::string_view reason = "cancelled") {
+    // The first reason counts. `cause` is what the whole migration then ends with.
+    void request(std::string_view reason = "cancelled", ErrorCode cause = ErrorCode::Cancelled) {
         {
             const std::lock_guard lock{mutex_};
-            if (reason_.empty())
+            if (reason_.empty()) {
                 reason_ = reason;
+                cause_ = cause;
+            }
         }
         requested_.store(true);
         event_.signal();
@@ -37,6 +39,10 @@ class Cancel {
             return parent_->error();
         const std::lock_guard lock{mutex_};
         return Error{ErrorCode::Cancelled, reason_};
+    }
+    ErrorCode cause() const {
+        const std::lock_guard lock{mutex_};
+        return cause_;
     }
     bool requested() const {
         return requested_.load(std::memory_order_relaxed) || (parent_ != nullptr && parent_->requested());
@@ -52,6 +58,7 @@ class Cancel {
     std::atomic<bool> requested_{false};
     mutable std::mutex mutex_;
     std::string reason_; // under mutex_
+    ErrorCode cause_ = ErrorCode::Cancelled;
 };
 
 } // namespace godwit::migration

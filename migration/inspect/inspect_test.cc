@@ -76,7 +76,7 @@ Bytes stream(const Content& content = {}, bool with_sums = false) {
     REQUIRE(writer.section(device).ok());
     wire::GlobalStateSection global{RunState::Running};
     REQUIRE(writer.section(global).ok());
-    REQUIRE(writer.end(true, with_sums ? &sink : nullptr).ok());
+    REQUIRE(writer.end(wire::Description::Whole, with_sums ? &sink : nullptr).ok());
     return buffer.take();
 }
 

@@ -69,10 +69,13 @@ Differences compare_host(const MachineDescription& source, const MachineDescript
             found.push_back(
                 difference(Reason::HostDiskLocked, subject_of(destination, disk.id), {disk.path}));
     }
-    for (const TapState& tap : host.taps)
+    for (const TapState& tap : host.taps) {
+        const std::string subject = subject_of(destination, tap.id);
         if (!tap.fault.empty())
-            found.push_back(
-                difference(Reason::HostTapGone, subject_of(destination, tap.id), {tap.interface, tap.fault}));
+            found.push_back(difference(Reason::HostTapGone, subject, {tap.interface, tap.fault}));
+        else if (!tap.lack.empty())
+            found.push_back(difference(Reason::HostTapIdle, subject, {tap.interface, tap.lack}));
+    }
     return found;
 }
 

@@ -88,7 +88,7 @@ class Pair {
     }
 
     void net(const NetDescription& source, const NetDescription& here) {
-        if (source.mac != here.mac)
+        if (source.mac != here.mac && !here.adopts_mac)
             add(Reason::NetMac, {mac_text(source.mac), mac_text(here.mac)});
         if (source.mtu != here.mtu)
             add(Reason::NetMtu, {mtu_text(source.mtu), mtu_text(here.mtu)});

@@ -191,6 +191,8 @@ const std::vector<Case>& cases() {
         {Reason::HostTapGone,
          "virtio-net 'net0': its tap 'tap0' was there when the receiver was started: gone",
          [](Sides& s) { s.host.taps[0].fault = "gone"; }},
+        {Reason::HostTapIdle, "virtio-net 'net0': its tap 'tap0' is down: no frame gets anywhere from there",
+         [](Sides& s) { s.host.taps[0].lack = "is down"; }},
     };
     return table;
 }
@@ -224,6 +226,44 @@ TEST_CASE("all differences are told at once", "[preflight]") {
         codes.push_back(one.code);
     REQUIRE(codes == std::vector<std::string>{"machine.memory-size", "machine.cpu-count", "blk.capacity",
                                               "host.tap-gone"});
+}
+
+TEST_CASE("a receiver that was given no address takes the guest's", "[preflight]") {
+    Sides sides;
+    sides.net().net->mac[5] = 0x16;
+    sides.net().net->adopts_mac = true;
+    REQUIRE(sides.compare().empty());
+}
+
+TEST_CASE("a reason is accepted by its code, and a warning refuses nobody", "[preflight]") {
+    Sides sides;
+    sides.here.cpus = 3;
+    sides.host.memory_available = 1;
+    sides.host.taps[0].lack = "is down";
+    Differences found = sides.compare();
+    REQUIRE(refusing(found).size() == 2);
+    REQUIRE(not_refusing(found).size() == 1);
+    REQUIRE(not_refusing(found)[0].sentence() ==
+            "virtio-net 'net0': its tap 'tap0' is down: no frame gets anywhere from there");
+    const std::vector<std::string> codes{"host.memory-short", "net.mac"};
+    accept(found, codes);
+    REQUIRE(refusing(found).size() == 1);
+    REQUIRE(refusing(found)[0].code == "machine.cpu-count");
+    REQUIRE(std::ranges::count(found, Weight::Accepted, &Difference::weight) == 1);
+    REQUIRE(std::ranges::count(found, Weight::Warns, &Difference::weight) == 1);
+
+    REQUIRE(decode_differences(encode(found, Weights::Told)).value() == found);
+    const Differences old = decode_differences(encode(refusing(found))).value();
+    REQUIRE(old == refusing(found));
+    auto wrong = encode(found, Weights::Told);
+    wrong.back() = std::byte{3};
+    REQUIRE_FALSE(decode_differences(wrong).ok());
+    wrong.pop_back();
+    REQUIRE_FALSE(decode_differences(wrong).ok());
+
+    for (const ReasonEntry& entry : kReasons)
+        REQUIRE(check_acceptable(entry.code).ok() == (entry.reason != Reason::VersionProtocol));
+    REQUIRE(check_acceptable("host.memory").error().text.find("'host.memory'") != std::string::npos);
 }
 
 TEST_CASE("a device under another id is compared all the same", "[preflight]") {

@@ -30,6 +30,7 @@ struct BlkDescription {
 struct NetDescription {
     std::array<std::uint8_t, 6> mac{};
     std::optional<std::uint16_t> mtu;
+    bool adopts_mac = false; // a destination's: it takes the guest's; not told to the other side
     bool operator==(const NetDescription&) const = default;
 };
 

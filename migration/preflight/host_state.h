@@ -24,6 +24,7 @@ struct TapState {
     std::string id;
     std::string interface;
     std::string fault; // empty: it is there
+    std::string lack;  // "is down"; empty: frames get somewhere from it
 };
 
 struct HostState {

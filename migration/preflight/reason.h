@@ -47,6 +47,14 @@ enum class Reason : std::uint8_t {
     HostDiskLocked,
     HostDiskChanged,
     HostTapGone,
+    HostTapIdle,
+};
+
+// What a difference means for the guest.
+enum class Weight : std::uint8_t {
+    Refuses,
+    Warns,    // it may come, and somebody should look
+    Accepted, // it would refuse, but the receiver was started with --accept
 };
 
 struct ReasonEntry {
@@ -54,6 +62,7 @@ struct ReasonEntry {
     std::string_view code;   // for machines: never changes its meaning
     std::string_view text;   // each {} is a value, in order; "here" is the destination
     std::string_view remedy; // for docs/preflight.md
+    Weight weight = Weight::Refuses;
 };
 
 inline constexpr std::array kReasons{
@@ -109,7 +118,7 @@ inline constexpr std::array kReasons{
     ReasonEntry{Reason::BlkSerial, "blk.serial", "has the serial '{}' at the source, '{}' here",
                 "Give both sides the same `id=`, which is also the serial that the guest reads."},
     ReasonEntry{Reason::NetMac, "net.mac", "has the address {} at the source, {} here",
-                "Give both sides the same `mac=`; without it, the address follows from the tap's name."},
+                "Give the receiver the source's `mac=`, or none: then it takes the guest's."},
     ReasonEntry{Reason::NetMtu, "net.mtu", "has the MTU {} at the source, {} here",
                 "Give both sides the same `mtu=`."},
     ReasonEntry{Reason::CpuVendor, "cpu.vendor", "the guest's processor is of '{}', this host's of '{}'",
@@ -151,6 +160,8 @@ inline constexpr std::array kReasons{
     ReasonEntry{Reason::HostTapGone, "host.tap-gone",
                 "its tap '{}' was there when the receiver was started: {}",
                 "Make the tap again, and start the receiver again."},
+    ReasonEntry{Reason::HostTapIdle, "host.tap-idle", "its tap '{}' {}: no frame gets anywhere from there",
+                "Set the tap up, and put it on a bridge or give it an address.", Weight::Warns},
 };
 
 constexpr const ReasonEntry& entry_of(Reason reason) {
@@ -161,7 +172,7 @@ constexpr bool reasons_are_in_order() {
     for (std::size_t i = 0; i < kReasons.size(); ++i)
         if (kReasons[i].reason != Reason{static_cast<std::uint8_t>(i)})
             return false;
-    return kReasons.size() == static_cast<std::size_t>(Reason::HostTapGone) + 1;
+    return kReasons.size() == static_cast<std::size_t>(Reason::HostTapIdle) + 1;
 }
 static_assert(reasons_are_in_order());
 

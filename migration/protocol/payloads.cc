@@ -126,7 +126,7 @@ Error decode_error(std::span<const std::byte> body) {
     if (!text.ok())
         return std::move(text).error();
     // A code from a newer peer is still an error with a text; in doubt is only what we find ourselves.
-    const bool known = code.value() <= static_cast<std::uint32_t>(ErrorCode::NotConverging) &&
+    const bool known = code.value() <= static_cast<std::uint32_t>(ErrorCode::GuestEnded) &&
                        ErrorCode{static_cast<int>(code.value())} != ErrorCode::InDoubt;
     return {known ? ErrorCode{static_cast<int>(code.value())} : ErrorCode::Protocol, std::move(text).value()};
 }

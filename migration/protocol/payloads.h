@@ -36,7 +36,8 @@ enum class Purpose : std::uint8_t {
 inline constexpr std::uint64_t kCanVerify = 1;
 inline constexpr std::uint64_t kCanZstd = 2;
 inline constexpr std::uint64_t kCanLz4 = 4;
-inline constexpr std::uint64_t kCapabilities = kCanVerify | kCanZstd | kCanLz4;
+inline constexpr std::uint64_t kKnowsWeights = 16; // in CHECK_REPORT
+inline constexpr std::uint64_t kCapabilities = kCanVerify | kCanZstd | kCanLz4 | kKnowsWeights;
 
 // HELLO and its reply. The first twelve bytes stay the same in every version of the protocol.
 struct Hello {

@@ -168,14 +168,38 @@ void write_notes(Json& json, const DescriptionNotes& notes) {
     for (const std::string& step : notes.order)
         json.text(step);
     json.close(']');
-    if (!notes.cpu.empty()) {
-        json.key(kCpuKey);
-        json.raw(notes.cpu);
-    }
+    for (const auto& [key, text] :
+         {std::pair{kCpuKey, &notes.guest.cpu}, std::pair{kGuestKey, &notes.guest.guest}})
+        if (!text->empty()) {
+            json.key(key);
+            json.raw(*text);
+        }
     if (notes.sums.has_value()) {
         json.key("crc32c");
         json.raw(notes.sums->json());
     }
+}
+
+// The object that follows the key; empty when it does not end in the text.
+std::string_view object_behind(std::string_view description, std::string_view key) {
+    const std::string head = fmt::format("\"{}\": {{", key);
+    const std::size_t at = description.find(head);
+    if (at == std::string_view::npos)
+        return {};
+    const std::string_view text = description.substr(at + head.size() - 1);
+    int depth = 0;
+    bool quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '"')
+            quoted = !quoted;
+        else if (quoted)
+            i += text[i] == '\\' ? 1 : 0;
+        else if (text[i] == '{')
+            ++depth;
+        else if (text[i] == '}' && --depth == 0)
+            return text.substr(0, i + 1);
+    }
+    return {};
 }
 
 } // namespace
@@ -212,28 +236,12 @@ std::string describe(const std::vector<DescribedSection>& sections, const Descri
     return json.take();
 }
 
-std::string_view cpu_in(std::string_view description) {
+GuestNotes notes_in(std::string_view description) {
     const std::size_t notes = description.rfind(fmt::format("\"{}\": {{", kNotesKey));
     if (notes == std::string_view::npos)
         return {};
-    const std::string key = fmt::format("\"{}\": {{", kCpuKey);
-    const std::size_t at = description.find(key, notes);
-    if (at == std::string_view::npos)
-        return {};
-    const std::string_view text = description.substr(at + key.size() - 1);
-    int depth = 0;
-    bool quoted = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '"')
-            quoted = !quoted;
-        else if (quoted)
-            i += text[i] == '\\' ? 1 : 0;
-        else if (text[i] == '{')
-            ++depth;
-        else if (text[i] == '}' && --depth == 0)
-            return text.substr(0, i + 1);
-    }
-    return {};
+    const std::string_view text = description.substr(notes);
+    return {std::string{object_behind(text, kCpuKey)}, std::string{object_behind(text, kGuestKey)}};
 }
 
 std::optional<std::size_t> find_description(std::span<const std::byte> end) {

@@ -25,20 +25,28 @@ struct DescribedSection {
     RecordDescription description;
 };
 
+// What is said of a guest beside its sections: each a JSON object, as whoever made it means it, or empty.
+struct GuestNotes {
+    std::string cpu;   // its processor
+    std::string guest; // when it stopped, and what was in its disks then
+    bool operator==(const GuestNotes&) const = default;
+    bool empty() const { return cpu.empty() && guest.empty(); }
+};
+
 // What godwit adds for its own readers, under kNotesKey.
 struct DescriptionNotes {
     std::span<const std::string> order; // the steps of saving, as they happened
-    std::string cpu;                    // the guest's processor: a JSON object, as whoever made it means it
-    std::optional<SavedSums> sums;      // of the stream before the description
-    bool empty() const { return order.empty() && cpu.empty() && !sums.has_value(); }
+    GuestNotes guest;
+    std::optional<SavedSums> sums; // of the stream before the description
+    bool empty() const { return order.empty() && guest.empty() && !sums.has_value(); }
 };
 
 // One line, no NUL. Elements of an array that look alike are described once, with `array_len`; a field name
 // that repeats within a record gets the suffix "[k]".
 std::string describe(const std::vector<DescribedSection>& sections, const DescriptionNotes& notes = {});
 
-// The text of DescriptionNotes::cpu in a description; empty where there is none. The text is hostile.
-std::string_view cpu_in(std::string_view description);
+// DescriptionNotes::guest of a description. The text is hostile.
+GuestNotes notes_in(std::string_view description);
 
 // Offset of the description's item byte in `end`, the last bytes of a stream or all that lies behind RAM: it
 // is the last thing in a stream. Nothing when there is none, or not all of it.

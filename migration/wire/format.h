@@ -50,7 +50,8 @@ inline constexpr std::uint64_t kMask = 0xfff;
 
 // What only godwit writes into the description, as a member that QEMU's readers pass over.
 inline constexpr std::string_view kNotesKey = "godwit";
-inline constexpr std::string_view kCpuKey = "cpu"; // within it
+inline constexpr std::string_view kCpuKey = "cpu";     // within it
+inline constexpr std::string_view kGuestKey = "guest"; // within it
 
 // What a reader accepts. The peer is hostile: every length is compared with one of these first.
 inline constexpr std::size_t kMaxNameLength = 127; // QEMU's analysis script reads the length as signed

@@ -50,7 +50,7 @@ void write_stream(Sink& sink, TestSection<TimerState>& timer) {
     REQUIRE(writer.section(timer).ok());
     GlobalStateSection global{RunState::Paused};
     REQUIRE(writer.section(global).ok());
-    REQUIRE(writer.end(true).ok());
+    REQUIRE(writer.end(Description::Whole).ok());
 }
 
 std::string load_error(std::span<const std::byte> bytes, VectorRam& ram) {
@@ -212,7 +212,7 @@ TEST_CASE("blocks that this machine does not have are read and dropped", "[wire]
     REQUIRE(writer.section(timer).ok());
     GlobalStateSection global{RunState::Paused};
     REQUIRE(writer.section(global).ok());
-    REQUIRE(writer.end(false).ok());
+    REQUIRE(writer.end(Description::None).ok());
     VectorRam ram{kRam};
     REQUIRE(load_error(sink.bytes(), ram) == "accepted");
     REQUIRE(ram.bytes[0] == std::byte{0xee});

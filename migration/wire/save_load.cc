@@ -7,7 +7,7 @@
 namespace godwit::migration::wire {
 
 Result<std::vector<std::byte>> save_state(std::span<StateSection* const> sections, RunState state,
-                                          OrderTrace& trace, Description description) {
+                                          OrderTrace& trace, Description description, GuestNotes notes) {
     BufferSink sink;
     StreamWriter writer{sink, &trace};
     TRY(writer.begin());
@@ -15,17 +15,19 @@ Result<std::vector<std::byte>> save_state(std::span<StateSection* const> section
         TRY(writer.section(*section));
     GlobalStateSection global_state{state};
     TRY(writer.section(global_state));
-    TRY(writer.end(description == Description::Append));
+    writer.note(std::move(notes));
+    TRY(writer.end(description));
     return sink.take();
 }
 
-Result<RunState> load_state(std::span<const std::byte> bytes, std::span<StateSection* const> sections,
-                            OrderTrace& trace) {
+Result<LoadedState> load_state(std::span<const std::byte> bytes, std::span<StateSection* const> sections,
+                               OrderTrace& trace) {
     if (bytes.size() > kMaxStateBytes)
         return corrupt("device state of {} bytes, at most {} can be", bytes.size(), kMaxStateBytes);
     Input in{bytes};
     StreamReader reader{in, sections, nullptr, &trace};
-    return reader.load();
+    const RunState run_state = TRY(reader.load());
+    return LoadedState{run_state, reader.notes()};
 }
 
 } // namespace godwit::migration::wire

@@ -5,6 +5,7 @@
 
 #include "migration/run_state.h"
 #include "migration/state/section.h"
+#include "migration/wire/stream_writer.h"
 
 #include <cstddef>
 #include <span>
@@ -12,15 +13,18 @@
 
 namespace godwit::migration::wire {
 
-enum class Description { Leave, Append };
-
 // Precondition: the machine is paused. The run state is what the guest did before.
 Result<std::vector<std::byte>> save_state(std::span<StateSection* const> sections, RunState state,
-                                          OrderTrace& trace, Description description = Description::Append);
+                                          OrderTrace& trace, Description description = Description::Whole,
+                                          GuestNotes notes = {});
 
+struct LoadedState {
+    RunState run_state;
+    GuestNotes notes;
+};
 // Into the scratch of the sections; StateSection::commit_load() makes it live. On an error all scratch is
 // discarded.
-Result<RunState> load_state(std::span<const std::byte> bytes, std::span<StateSection* const> sections,
-                            OrderTrace& trace);
+Result<LoadedState> load_state(std::span<const std::byte> bytes, std::span<StateSection* const> sections,
+                               OrderTrace& trace);
 
 } // namespace godwit::migration::wire

@@ -202,10 +202,11 @@ Status StreamReader::description() {
     const auto length = TRY(in_.be<std::uint32_t>());
     if (length > kMaxDescriptionBytes)
         return corrupt("description of {} bytes, at most {} can be", length, kMaxDescriptionBytes);
-    if (!ram_.has_value())
-        TRY(in_.skip(length));
-    else
-        TRY(check_sums(length));
+    std::string text(length, '\0');
+    TRY(in_.read(std::as_writable_bytes(std::span{text})));
+    if (ram_.has_value())
+        TRY(check_sums(text));
+    notes_ = notes_in(text);
     if (!TRY(in_.at_end()))
         return corrupt("bytes follow the description, at byte {}", in_.offset());
     return {};

@@ -7,6 +7,7 @@
 
 #include "migration/run_state.h"
 #include "migration/state/section.h"
+#include "migration/wire/description_json.h"
 #include "migration/wire/format.h"
 #include "migration/wire/global_state.h"
 #include "migration/wire/input.h"
@@ -38,9 +39,9 @@ class StreamReader {
     // How far load() came, for error texts: behind what was read last. Not of use where load() names bytes.
     std::uint64_t position() const { return failed_at_.value_or(in_.offset() + body_read_); }
 
-    // The guest's processor as the description of a stream with RAM has it; empty where there is none, and
-    // where the stream is damaged. After load(); of a stream that was refused only if it was read on.
-    const std::string& cpu() const { return cpu_; }
+    // What the description says of the guest; empty where the stream is damaged. After load(); of a stream
+    // that was refused only if it was read on.
+    const GuestNotes& notes() const { return notes_; }
 
   private:
     enum class RamPhase { None, Started, Complete };
@@ -54,7 +55,7 @@ class StreamReader {
     Status footer(std::uint32_t id, const std::string& label);
     Status description();
     Status check_complete() const;
-    Status check_sums(std::uint32_t length);
+    Status check_sums(std::string_view description);
     Error explained(Error fault);
     Result<std::vector<ByteRange>> damage_in_rest();
     std::string damage_text(const std::vector<ByteRange>& ranges) const;
@@ -89,7 +90,7 @@ class StreamReader {
     std::uint64_t ram_end_ = 0; // in the stream, as far as it was read
     bool damage_told_ = false;  // the sums were compared
     std::optional<std::uint64_t> failed_at_;
-    std::string cpu_;
+    GuestNotes notes_;
 };
 
 } // namespace godwit::migration::wire

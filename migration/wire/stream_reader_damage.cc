@@ -10,15 +10,11 @@
 namespace godwit::migration::wire {
 
 // All of the stream is known to be as it was written, RAM too; or the error says where it is not.
-Status StreamReader::check_sums(std::uint32_t length) {
+Status StreamReader::check_sums(std::string_view description) {
     sums_.finish();
-    std::string text(length, '\0');
-    TRY(in_.read(std::as_writable_bytes(std::span{text})));
-    const auto saved = TRY(sums_in(text));
-    if (!saved.has_value()) {
-        cpu_ = cpu_in(text);
+    const auto saved = TRY(sums_in(description));
+    if (!saved.has_value())
         return {};
-    }
     damage_told_ = true;
     if (saved->bytes != sums_.bytes())
         return corrupt("the stream has {} bytes up to its end mark, {} were written", sums_.bytes(),
@@ -27,7 +23,6 @@ Status StreamReader::check_sums(std::uint32_t length) {
         failed_at_ = ranges[0].begin;
         return corrupt("{}", damage_text(ranges));
     }
-    cpu_ = cpu_in(text);
     return {};
 }
 
@@ -54,13 +49,13 @@ Result<std::vector<ByteRange>> StreamReader::damage_in_rest() {
     const auto text = rest->subspan(*at + 1 + sizeof(std::uint32_t));
     const std::string_view description{reinterpret_cast<const char*>(text.data()), text.size()};
     const auto saved = TRY(sums_in(description));
-    std::string cpu{cpu_in(description)};
+    GuestNotes notes = notes_in(description);
     in_.advance(*at);
     in_.sum_into(nullptr);
     sums_.finish();
     auto ranges = saved.has_value() ? damaged_ranges(sums_, *saved) : std::vector<ByteRange>{};
     if (ranges.empty())
-        cpu_ = std::move(cpu);
+        notes_ = std::move(notes);
     return ranges;
 }
 

@@ -25,6 +25,7 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 constexpr const char* kCpu = R"({"name": "a } and \"{\"", "cpuid": [{"leaf": "0x0"}]})";
+constexpr const char* kGuest = R"({"stopped": 7})";
 
 class VectorRam : public RamTarget {
   public:
@@ -56,8 +57,8 @@ Bytes stream(std::size_t pages, bool with_sums = true) {
     GlobalStateSection global{RunState::Paused};
     for (StateSection* const section : std::initializer_list<StateSection*>{&timer, &device, &global})
         REQUIRE(writer.section(*section).ok());
-    writer.describe_cpu(kCpu);
-    REQUIRE(writer.end(true, with_sums ? &sums : nullptr).ok());
+    writer.note({kCpu, kGuest});
+    REQUIRE(writer.end(Description::Whole, with_sums ? &sums : nullptr).ok());
     return buffer.take();
 }
 
@@ -76,7 +77,7 @@ class BytesSource : public ByteSource {
 };
 
 Result<RunState> loaded(std::span<const std::byte> bytes, std::size_t pages,
-                        AfterRefusal after = AfterRefusal::ReadOn, std::string* cpu = nullptr) {
+                        AfterRefusal after = AfterRefusal::ReadOn, GuestNotes* notes = nullptr) {
     TestSection<TimerState> timer;
     TestSection<DeviceState> device{{}, "0000:00:01.0/"};
     StateSection* const sections[] = {&timer, &device};
@@ -85,8 +86,8 @@ Result<RunState> loaded(std::span<const std::byte> bytes, std::size_t pages,
     Input in{source};
     StreamReader reader{in, sections, &ram, nullptr, after};
     auto outcome = reader.load();
-    if (cpu != nullptr)
-        *cpu = reader.cpu();
+    if (notes != nullptr)
+        *notes = reader.notes();
     return outcome;
 }
 
@@ -162,28 +163,28 @@ TEST_CASE("a stream without sums is taken as it is", "[sums]") {
 TEST_CASE("the guest's processor is read from what is as it was written", "[sums]") {
     for (const bool with_sums : {true, false}) {
         const Bytes bytes = stream(2, with_sums);
-        std::string cpu;
-        REQUIRE(loaded(bytes, 2, AfterRefusal::ReadOn, &cpu).ok());
-        REQUIRE(cpu == kCpu);
+        GuestNotes notes;
+        REQUIRE(loaded(bytes, 2, AfterRefusal::ReadOn, &notes).ok());
+        REQUIRE(notes == GuestNotes{kCpu, kGuest});
         // Of a machine that does not fit, where the stream was read on.
-        REQUIRE(loaded(bytes, 3, AfterRefusal::ReadOn, &cpu).error().code == ErrorCode::Incompatible);
-        REQUIRE(cpu == kCpu);
-        REQUIRE_FALSE(loaded(bytes, 3, AfterRefusal::Leave, &cpu).ok());
-        REQUIRE(cpu.empty());
+        REQUIRE(loaded(bytes, 3, AfterRefusal::ReadOn, &notes).error().code == ErrorCode::Incompatible);
+        REQUIRE(notes == GuestNotes{kCpu, kGuest});
+        REQUIRE_FALSE(loaded(bytes, 3, AfterRefusal::Leave, &notes).ok());
+        REQUIRE(notes.empty());
     }
-    std::string cpu;
-    REQUIRE_FALSE(loaded(flipped(stream(2), 1000, 0), 2, AfterRefusal::ReadOn, &cpu).ok());
-    REQUIRE(cpu.empty());
+    GuestNotes notes;
+    REQUIRE_FALSE(loaded(flipped(stream(2), 1000, 0), 2, AfterRefusal::ReadOn, &notes).ok());
+    REQUIRE(notes.empty());
 }
 
 TEST_CASE("a description that ends within the processor has none", "[sums][hostile]") {
     const std::string whole = R"({"cpu": {"a": 1}, "godwit": {"order": [], "cpu": {"b": {"c": "\"}"}}}})";
-    REQUIRE(cpu_in(whole) == R"({"b": {"c": "\"}"}})");
+    REQUIRE(notes_in(whole).cpu == R"({"b": {"c": "\"}"}})");
     for (std::size_t length = 0; length < whole.size() - 2; ++length)
-        REQUIRE(cpu_in(std::string_view{whole}.substr(0, length)).empty());
-    REQUIRE(cpu_in(R"({"cpu": {"a": 1}})").empty());
-    REQUIRE(cpu_in(R"({"godwit": {"cpu": 1}})").empty());
-    REQUIRE(cpu_in(R"({"godwit": {"cpu": {"\\)").empty());
+        REQUIRE(notes_in(std::string_view{whole}.substr(0, length)).empty());
+    REQUIRE(notes_in(R"({"cpu": {"a": 1}})").empty());
+    REQUIRE(notes_in(R"({"godwit": {"cpu": 1}})").empty());
+    REQUIRE(notes_in(R"({"godwit": {"cpu": {"\\)").empty());
 }
 
 TEST_CASE("sums of a large stream cover more blocks each", "[sums]") {

@@ -59,21 +59,22 @@ Status StreamWriter::section(StateSection& section) {
     return {};
 }
 
-Status StreamWriter::end(bool with_description, SummingSink* sums) {
+Status StreamWriter::end(Description description, SummingSink* sums) {
     ByteWriter mark;
     put_item(mark, Item::Eof);
     TRY(sink_.write(mark.bytes()));
-    if (!with_description)
+    if (description == Description::None || (description == Description::Notes && notes_.empty()))
         return {};
+    const bool whole = description == Description::Whole;
     DescriptionNotes notes;
-    if (trace_ != nullptr)
+    if (whole && trace_ != nullptr)
         notes.order = trace_->steps();
-    notes.cpu = cpu_;
+    notes.guest = notes_;
     if (sums != nullptr) {
         sums->sums().finish();
         notes.sums = SavedSums::of(sums->sums());
     }
-    const std::string json = describe(described_, notes);
+    const std::string json = describe(whole ? described_ : std::vector<DescribedSection>{}, notes);
     ByteWriter out;
     put_item(out, Item::Description);
     out.be(static_cast<std::uint32_t>(json.size()));

@@ -16,6 +16,13 @@
 
 namespace godwit::migration::wire {
 
+// What follows the end.
+enum class Description {
+    None,
+    Notes, // what a reader of godwit acts on, and no more
+    Whole, // every field and the steps of saving, for people and QEMU's tools
+};
+
 class StreamWriter {
   public:
     // Both must outlive the writer; `trace` may be null. The description tells its steps.
@@ -25,17 +32,17 @@ class StreamWriter {
     Status begin(std::string_view machine = kMachineName);
     // One FULL section with its footer; nothing when the section is not needed.
     Status section(StateSection& section);
-    // For the description: the guest's processor, as one JSON object.
-    void describe_cpu(std::string json) { cpu_ = std::move(json); }
+    // For the description.
+    void note(GuestNotes notes) { notes_ = std::move(notes); }
     // With `sums`, which has seen all that was written (the sink of this writer, then): they go into the
     // description.
-    Status end(bool with_description, SummingSink* sums = nullptr);
+    Status end(Description description, SummingSink* sums = nullptr);
 
   private:
     Sink& sink_;
     OrderTrace* trace_;
     std::uint32_t last_id_ = 0;
-    std::string cpu_;
+    GuestNotes notes_;
     std::vector<DescribedSection> described_;
 };
 

@@ -36,7 +36,7 @@ Machine sample_machine() {
 }
 
 Bytes saved(Machine& machine, RunState state = RunState::Running,
-            Description description = Description::Append) {
+            Description description = Description::Whole) {
     OrderTrace trace;
     machine.sections = {&machine.timer, &machine.device, &machine.second};
     return std::move(save_state(machine.sections, state, trace, description)).value();
@@ -45,7 +45,7 @@ Bytes saved(Machine& machine, RunState state = RunState::Running,
 Result<RunState> loaded(Machine& machine, std::span<const std::byte> bytes) {
     OrderTrace trace;
     machine.sections = {&machine.timer, &machine.device, &machine.second};
-    return load_state(bytes, machine.sections, trace);
+    return TRY(load_state(bytes, machine.sections, trace)).run_state;
 }
 
 std::string load_error(std::span<const std::byte> bytes) {
@@ -62,11 +62,30 @@ std::size_t find(const Bytes& bytes, std::string_view text) {
 
 } // namespace
 
+TEST_CASE("a stream may say what a reader acts on, and no more", "[wire]") {
+    Machine source = sample_machine(), destination;
+    OrderTrace trace;
+    const GuestNotes notes{R"({"cpuid": []})", R"({"stopped": 5})"};
+    const auto bytes =
+        std::move(save_state(source.sections, RunState::Running, trace, Description::Notes, notes)).value();
+    OrderTrace loading;
+    destination.sections = {&destination.timer, &destination.device, &destination.second};
+    const auto loaded = load_state(bytes, destination.sections, loading);
+    REQUIRE(loaded.ok());
+    REQUIRE(loaded.value().notes == notes);
+    // Neither fields nor steps.
+    const auto bare = saved(source, RunState::Running, Description::None);
+    REQUIRE(bytes.size() < bare.size() + 200);
+    REQUIRE(find(bytes, "vmsd_name") == bytes.size());
+    trace = {};
+    REQUIRE(save_state(source.sections, RunState::Running, trace, Description::Notes).value() == bare);
+}
+
 TEST_CASE("a small stream has QEMU's bytes", "[wire]") {
     TestSection<TimerState> timer{TimerState{1, 2}};
     OrderTrace trace;
     StateSection* const sections[] = {&timer};
-    const auto bytes = std::move(save_state(sections, RunState::Running, trace, Description::Leave)).value();
+    const auto bytes = std::move(save_state(sections, RunState::Running, trace, Description::None)).value();
 
     ByteWriter expected;
     expected.be(std::uint32_t{0x5145564d});
@@ -132,7 +151,7 @@ TEST_CASE("the trace tells the order of the sections on both sides", "[wire]") {
 
 TEST_CASE("every truncation is refused and leaves no scratch", "[wire]") {
     Machine source = sample_machine();
-    const Bytes bytes = saved(source, RunState::Running, Description::Leave);
+    const Bytes bytes = saved(source, RunState::Running, Description::None);
     for (std::size_t length = 0; length < bytes.size(); ++length) {
         Machine machine;
         CAPTURE(length);
@@ -150,7 +169,7 @@ TEST_CASE("every truncation is refused and leaves no scratch", "[wire]") {
 
 TEST_CASE("any flipped bit is refused or gives state that validates", "[wire]") {
     Machine source = sample_machine();
-    Bytes bytes = saved(source, RunState::Running, Description::Leave);
+    Bytes bytes = saved(source, RunState::Running, Description::None);
     for (std::size_t at = 0; at < bytes.size() * 8; ++at) {
         bytes[at / 8] ^= std::byte{1} << (at % 8);
         Machine machine;
@@ -165,7 +184,7 @@ TEST_CASE("any flipped bit is refused or gives state that validates", "[wire]") 
 
 TEST_CASE("errors of the container name the section", "[wire]") {
     Machine source = sample_machine();
-    Bytes bytes = saved(source, RunState::Running, Description::Leave);
+    Bytes bytes = saved(source, RunState::Running, Description::None);
     const std::size_t timer = find(bytes, "timer");
     SECTION("magic") {
         bytes[0] = std::byte{0};

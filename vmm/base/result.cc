@@ -31,6 +31,8 @@ std::string_view to_string(ErrorCode code) {
         return "in-doubt";
     case ErrorCode::NotConverging:
         return "not-converging";
+    case ErrorCode::GuestEnded:
+        return "guest-ended";
     }
     return "unknown";
 }

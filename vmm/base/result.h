@@ -34,6 +34,7 @@ enum class ErrorCode {
     Cancelled,     // somebody asked for it
     InDoubt,       // the handover's outcome is not known
     NotConverging, // the guest writes faster than its memory can be moved
+    GuestEnded,    // it has powered itself off: there is nothing left to move
 };
 
 std::string_view to_string(ErrorCode code);

@@ -25,8 +25,14 @@ void show(const control::Json& answer) {
     const control::Json differences = answer.value("differences", control::Json::array());
     if (differences.empty())
         print("the guest fits\n");
+    const auto line = [](const control::Json& one, std::string_view before, std::string_view after) {
+        print("{}{}: {} [{}]{}\n", before, one.value("subject", ""), one.value("text", ""),
+              one.value("code", ""), after);
+    };
     for (const control::Json& one : differences)
-        print("{}: {} [{}]\n", one.value("subject", ""), one.value("text", ""), one.value("code", ""));
+        line(one, "", "");
+    for (const control::Json& one : answer.value("warnings", control::Json::array()))
+        line(one, "warning: ", one.value("accepted", false) ? ", accepted there" : "");
 }
 
 Result<bool> check(const CheckOptions& options) {
@@ -53,7 +59,7 @@ Command add_check(CLI::App& program) {
     app->add_option("address", options->address, "where it would go: tcp:HOST:PORT or unix:PATH")->required();
     app->add_flag("--json", options->json,
                   "answer as JSON: {\"fits\", \"differences\": [{\"code\", \"subject\", "
-                  "\"text\"}]}");
+                  "\"text\"}], \"warnings\"}");
     options->parameters.add_to(*app);
     app->footer("Exit status 0: it fits. 6: it does not, and every difference is listed; docs/preflight.md "
                 "says what to "

@@ -15,6 +15,11 @@ void MachineOptions::add_to(CLI::App& app) {
            "the guest's processor: host (all that KVM gives), baseline (what nearly every host can give), "
            "or a file of `godwit cpu`")
         ->capture_default_str();
+    app.add_option("--clock", clock_,
+                   "the guest's clock (kvm-clock) when it has stood still, was saved or moved: host (put "
+                   "forward by the time that has passed) or vm (goes on where it stood)")
+        ->check(CLI::IsMember({"host", "vm"}))
+        ->capture_default_str();
     app.add_option(
            "--disk", disks_,
            "a disk: path=FILE[,readonly=on|off][,id=NAME][,addr=SLOT]; a raw image or a block device; may be "
@@ -44,6 +49,7 @@ Result<MachineConfig> MachineOptions::config() const {
     config.cpus = static_cast<std::uint32_t>(TRY(parse_number("--cpus", cpus_, 1, board::kMaxCpus)));
     config.cpu = cpu_;
     config.serial = serial_;
+    config.clock = clock_ == "host" ? GuestClock::Host : GuestClock::Vm;
     config.emulation_assist = emulation_assist_;
     for (const std::string& disk : disks_)
         config.disks.push_back(TRY(parse_disk(disk)));

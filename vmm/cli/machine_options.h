@@ -25,6 +25,7 @@ class MachineOptions {
     std::string memory_ = "256M";
     std::string cpus_ = "1";
     std::string cpu_ = "host";
+    std::string clock_ = "host";
     std::string serial_ = "stdio";
     bool emulation_assist_ = false;
     std::vector<std::string> disks_;

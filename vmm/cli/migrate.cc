@@ -51,6 +51,8 @@ Error outcome_error(const Json& data) {
         return Error{ErrorCode::InDoubt, text};
     case ExitStatus::Cancelled:
         return Error{ErrorCode::Cancelled, text};
+    case ExitStatus::GuestEnded:
+        return Error{ErrorCode::GuestEnded, text};
     default:
         return Error{ErrorCode::Disconnected, text};
     }

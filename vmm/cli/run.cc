@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // godwit run, godwit receive, godwit restore: the subcommands that are a machine.
+#include "migration/preflight/difference.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/machine_options.h"
 #include "vmm/cli/output.h"
@@ -56,8 +57,24 @@ class QuitOnSignals {
     std::thread thread_;
 };
 
+// For those that take over a guest: its option and its check.
+void add_accept(CLI::App& app, std::vector<std::string>& codes) {
+    app.add_option("--accept", codes,
+                   "a reason (its code, docs/preflight.md) that is not to refuse a guest here, "
+                   "host.memory-short say; may be repeated")
+        ->take_all();
+}
+
+Status check_accepted(const std::vector<std::string>& codes) {
+    for (const std::string& code : codes)
+        TRY_IN(migration::check_acceptable(code), "--accept");
+    return {};
+}
+
 ExitStatus run_instance(control::InstanceOptions options, const GuestFactory& factory) {
     QuitOnSignals::block();
+    if (const Status status = check_accepted(options.accepted); !status.ok())
+        return report(status.error());
     if (const Status status = complete(options.machine); !status.ok())
         return report(status.error());
     auto instance = control::Instance::create(std::move(options), factory);
@@ -112,7 +129,9 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
         migration::TlsOptions tls;
         bool insecure = false;
         std::string timeline;
+        std::vector<std::string> accepted;
         bool once = false;
+        std::string on_power_off = "end";
         bool no_reboot = false;
     };
     auto options = std::make_shared<Options>();
@@ -139,7 +158,13 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
                   "guest");
     app->add_option("--timeline", options->timeline,
                     "write the last attempt's timeline to this file, as JSON lines (docs/timeline.md)");
+    add_accept(*app, options->accepted);
     app->add_flag("--once", options->once, "end when an attempt fails, with the status that says why");
+    app->add_option(
+           "--on-power-off", options->on_power_off,
+           "when the guest that is on its way powers itself off: end, with status 9, or wait for another")
+        ->check(CLI::IsMember({"end", "wait"}))
+        ->capture_default_str();
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
     app->footer(
         "Memory, vCPUs and devices must be those of the source; disks and taps are this host's own. A failed "
@@ -156,7 +181,9 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
                 instance.tls = options->tls;
                 instance.insecure = options->insecure;
                 instance.timeline = options->timeline;
+                instance.accepted = options->accepted;
                 instance.once = options->once;
+                instance.end_with_guest = options->on_power_off == "end";
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance), factory);
             }};
@@ -166,6 +193,8 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
         std::string file;
+        std::vector<std::string> accepted;
+        bool disks_changed = false;
         bool paused = false;
         bool no_reboot = false;
     };
@@ -177,11 +206,14 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
            "input, or unix:PATH, to wait for it on a socket")
         ->required();
     options->machine.add_to(*app);
+    add_accept(*app, options->accepted);
+    app->add_flag("--disks-changed", options->disks_changed,
+                  "go on although a disk was written since the guest was saved, which it does not know of");
     app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
     app->footer("Memory, vCPUs and devices must be those of the saved machine, and the disks must hold what "
                 "they held\n"
-                "when it was saved. A guest that was paused stays paused.");
+                "when it was saved, which the time of a file tells. A guest that was paused stays paused.");
     return {app, [options, factory] {
                 auto config = options->machine.config();
                 if (!config.ok())
@@ -196,6 +228,8 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
                         return report(stream.error());
                     instance.restore_from = std::move(stream).value();
                 }
+                instance.accepted = options->accepted;
+                instance.changed_disks = options->disks_changed ? ChangedDisks::Take : ChangedDisks::Refuse;
                 instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance), factory);

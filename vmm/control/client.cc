@@ -20,7 +20,8 @@ ErrorCode code_named(std::string_view name) {
     for (const ErrorCode code :
          {ErrorCode::Internal, ErrorCode::InvalidInput, ErrorCode::System, ErrorCode::NoDevice,
           ErrorCode::Guest, ErrorCode::Protocol, ErrorCode::Corrupt, ErrorCode::Incompatible,
-          ErrorCode::Disconnected, ErrorCode::Cancelled, ErrorCode::InDoubt}) {
+          ErrorCode::Disconnected, ErrorCode::Cancelled, ErrorCode::InDoubt, ErrorCode::NotConverging,
+          ErrorCode::GuestEnded}) {
         if (to_string(code) == name)
             return code;
     }

@@ -155,10 +155,19 @@ struct Commands {
             const auto answered = [responder](const Checker::Answer& answer) {
                 if (!answer.ok())
                     return responder.failure(answer.error());
-                Json list = Json::array();
-                for (const migration::Difference& one : *answer)
-                    list.push_back({{"code", one.code}, {"subject", one.subject}, {"text", one.text}});
-                responder.success({{"fits", answer->empty()}, {"differences", std::move(list)}});
+                Json refusing = Json::array(), others = Json::array();
+                for (const migration::Difference& one : *answer) {
+                    Json entry{{"code", one.code}, {"subject", one.subject}, {"text", one.text}};
+                    if (one.weight == migration::Weight::Refuses) {
+                        refusing.push_back(std::move(entry));
+                        continue;
+                    }
+                    entry["accepted"] = one.weight == migration::Weight::Accepted;
+                    others.push_back(std::move(entry));
+                }
+                responder.success({{"fits", refusing.empty()},
+                                   {"differences", std::move(refusing)},
+                                   {"warnings", std::move(others)}});
             };
             if (const Status started = instance.start_check(address, parameters, answered); !started.ok())
                 responder.failure(started.error());

@@ -17,6 +17,7 @@ enum class ExitStatus : int {
     Incompatible = 6,    // the two machines do not fit; the guest goes on where it was
     InDoubt = 7,         // the handover's outcome is not known; the guest is stopped here
     Cancelled = 8,
+    GuestEnded = 9, // of a migration: the guest powered itself off meanwhile
 };
 
 constexpr ExitStatus exit_status(ErrorCode code) {
@@ -38,6 +39,8 @@ constexpr ExitStatus exit_status(ErrorCode code) {
         return ExitStatus::InDoubt;
     case ErrorCode::Cancelled:
         return ExitStatus::Cancelled;
+    case ErrorCode::GuestEnded:
+        return ExitStatus::GuestEnded;
     case ErrorCode::Internal:
     case ErrorCode::System:
         return ExitStatus::Failure;
@@ -49,7 +52,7 @@ constexpr ExitStatus exit_status(ErrorCode code) {
 constexpr ExitStatus migration_exit_status(ErrorCode code) {
     const ExitStatus status = exit_status(code);
     const bool tells = status == ExitStatus::Incompatible || status == ExitStatus::InDoubt ||
-                       status == ExitStatus::Cancelled;
+                       status == ExitStatus::Cancelled || status == ExitStatus::GuestEnded;
     return tells ? status : ExitStatus::MigrationFailed;
 }
 

@@ -114,7 +114,8 @@ Status Instance::begin() {
         callbacks.failed = [this](const Error& why, bool last) {
             log::error("the migration to here failed: {}", reason_text(kDestination, why));
             broadcast("MIGRATION", outcome_data(kDestination, why));
-            const bool ends = options_.once || last;
+            const bool gone = why.code == ErrorCode::GuestEnded && options_.end_with_guest;
+            const bool ends = options_.once || last || gone;
             if (ends)
                 tasks_.push([this, status = last ? exit_status(why.code) : migration_exit_status(why.code)] {
                     end(status);
@@ -124,6 +125,7 @@ Status Instance::begin() {
         Incoming::Options incoming;
         incoming.address = options_.incoming;
         incoming.destination.timeout = options_.peer_timeout;
+        incoming.destination.accepted = options_.accepted;
         incoming.destination.observer = &incoming_timeline_;
         incoming.tls = options_.tls;
         incoming.insecure = options_.insecure;
@@ -156,6 +158,13 @@ void Instance::quit() {
 
 void Instance::guest_powered_off() {
     tasks_.push([this] {
+        if (outgoing_->active()) { // both sides hear why it ends
+            const Error why = stop_error(GuestStop::PowerOff);
+            if (const Status status = outgoing_->cancel(why.text, why.code); !status.ok())
+                log::error("{}", status.error().text);
+            outgoing_->join();
+            broadcast("MIGRATION", outcome_data(kSource, outgoing_->snapshot().error.value_or(why)));
+        }
         broadcast("SHUTDOWN", {{"guest", true}, {"reason", "guest-shutdown"}});
         end(ExitStatus::Success);
     });
@@ -213,7 +222,7 @@ Status Instance::restart() {
         return invalid_input("the guest was handed over to another process");
     if (options_.machine.kernel.empty())
         return invalid_input("this process received the guest and has no kernel to start it again");
-    const auto move = TRY(interrupt_migration("the guest was reset"));
+    const auto move = TRY(interrupt_migration());
     TRY(guest_->hold(Guest::Hold::Restart));
     TRY(guest_->reset());
     TRY(guest_->boot());
@@ -225,17 +234,18 @@ Status Instance::restart() {
     return start_migration(move->address, move->parameters, move->options);
 }
 
-Result<std::optional<Instance::Move>> Instance::interrupt_migration(std::string_view why) {
+Result<std::optional<Instance::Move>> Instance::interrupt_migration() {
     if (!outgoing_->active())
         return std::optional<Move>{};
     const bool over = outgoing_->over();
     const auto reason = outgoing_->snapshot().error;
-    const bool ended_before = over && !(reason && reason->text.ends_with(kGuestStopped));
+    const std::string why = stop_error(GuestStop::Reset).text;
+    const bool ended_before = over && !(reason && reason->text.ends_with(why));
     Move move = move_;
     move.parameters = outgoing_->parameters(); // they may have been changed meanwhile
     TRY(outgoing_->cancel(why));
     outgoing_->join();
-    if (ended_before)
+    if (ended_before || move.parameters.on_reset == migration::OnReset::Cancel)
         return std::optional<Move>{};
     ++interrupted_;
     return std::optional{std::move(move)};
@@ -297,7 +307,8 @@ Status Instance::restore() {
         StreamInput stream = options_.restore_from
                                  ? StreamInput::adopt(std::move(options_.restore_from), *ending_)
                                  : TRY(StreamInput::open(options_.restore, *ending_));
-        return restore_stream(*guest_, std::move(stream), options_.restore);
+        return restore_stream(*guest_, std::move(stream), options_.restore,
+                              {options_.changed_disks, options_.accepted});
     }();
     if (!restored.ok() && ending_->requested()) {
         log::info("{}", restored.error().text);

@@ -34,12 +34,15 @@ struct InstanceOptions {
     std::string incoming;     // where to wait for a migration
     Fd restore_from;          // where `restore` is, when it is open already
     std::string restore;      // a saved stream to go on from; with neither, the kernel is booted
+    ChangedDisks changed_disks = ChangedDisks::Refuse; // since it was saved
+    std::vector<std::string> accepted; // codes of reasons (migration/preflight) that do not refuse a guest
     // Of a receiver: how long the source may say nothing.
     std::chrono::milliseconds peer_timeout = migration::kDefaultTimeout;
     migration::TlsOptions tls;
-    bool insecure = false; // receive without TLS from other hosts
-    std::string timeline;  // of a receiver: the file to which the timeline goes
-    bool once = false;     // a receiver ends after its first failed attempt
+    bool insecure = false;      // receive without TLS from other hosts
+    std::string timeline;       // of a receiver: the file to which the timeline goes
+    bool once = false;          // a receiver ends after its first failed attempt
+    bool end_with_guest = true; // and when the guest that was to come has powered itself off
     bool start_paused = false;
     bool no_reboot = false;
 };
@@ -86,7 +89,7 @@ class Instance final : private MachineEvents {
     Status restart();
     // Ends the migration that is under way because of what the guest did; the guest's next run is to be moved
     // then. Nothing when there is none.
-    Result<std::optional<Move>> interrupt_migration(std::string_view why);
+    Result<std::optional<Move>> interrupt_migration();
     Status start_migration(const migration::Address& address, const migration::Parameters& parameters,
                            const MoveOptions& options);
     Status start_check(const migration::Address& address, const migration::Parameters& parameters,

@@ -101,6 +101,8 @@ constexpr std::array kTable{
     choice<&Parameters::on_stall>("on-stall", migration::kOnStallNames, Change::WhileRunning,
                                   "what to do when rounds bring no progress: slow the guest down, pause it "
                                   "and exceed the downtime limit, or leave it where it is"),
+    choice<&Parameters::on_reset>("on-reset", migration::kOnResetNames, Change::WhileRunning,
+                                  "what becomes of the migration when the guest is reset meanwhile"),
     integer<&Parameters::timeout>("timeout", "s", 0, 31'536'000, Change::WhileRunning,
                                   "cancel a migration that takes longer; 0: however long it takes"),
     integer<&Parameters::throttle_initial>(

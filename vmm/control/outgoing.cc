@@ -99,14 +99,14 @@ Outgoing::Outcome Outgoing::run(const migration::Connector& connector, migration
     return migration::migrate(guest_.port(), *channel, options, progress_, &cancel);
 }
 
-Status Outgoing::cancel(std::string_view why) {
+Status Outgoing::cancel(std::string_view why, ErrorCode cause) {
     const std::lock_guard lock{mutex_};
     if (cancel_ == nullptr)
         return {};
     const auto now = progress_.snapshot();
     if (now.custody == migration::Custody::Away || now.custody == migration::Custody::InDoubt)
         return invalid_input("the guest is handed over: there is nothing left to cancel");
-    cancel_->request(why);
+    cancel_->request(why, cause);
     return {};
 }
 

@@ -46,7 +46,7 @@ class Outgoing {
     // Refuses a second migration while one runs. `parameters` are those of this migration alone.
     Status start(const migration::Address& address, const migration::Parameters& parameters);
     // Stops one that has not been committed; without one, nothing. An error when the guest is given away.
-    Status cancel(std::string_view why = "cancelled");
+    Status cancel(std::string_view why = "cancelled", ErrorCode cause = ErrorCode::Cancelled);
     // Lets one go on that waits before its switchover.
     Status continue_migration() { return gate_.open(); }
     // The operator's way out of doubt. Waits until it has an effect.

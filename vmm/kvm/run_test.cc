@@ -151,6 +151,26 @@ TEST_CASE("the guest's clock stands still while it is paused", "[kvm][pause]") {
     REQUIRE_FALSE(guest.vcpus->kvmclock().frozen().has_value());
 }
 
+TEST_CASE("kvm-clock is put forward by the time that the guest stood still, if it is to follow the host",
+          "[kvm][pause]") {
+    constexpr std::uint64_t kSecond = 1'000'000'000, kStart = 5000 * kSecond;
+    TestGuest guest{kCount};
+    const auto goes_on_at = [&](bool follows_host, std::int64_t stopped_ago) {
+        KvmClock clock{guest.vm->fd(), follows_host};
+        clock.set_frozen(kStart);
+        REQUIRE_FALSE(clock.stopped_at().has_value());
+        const auto now = std::chrono::system_clock::now().time_since_epoch();
+        clock.set_stopped_at(std::chrono::nanoseconds{now}.count() - stopped_ago * std::int64_t{kSecond});
+        must(clock.thaw());
+        must(clock.freeze());
+        REQUIRE(clock.stopped_at().value_or(0) >= std::chrono::nanoseconds{now}.count());
+        return (clock.frozen().value_or(0) - kStart) / kSecond;
+    };
+    CHECK(goes_on_at(true, 1000) / 100 == 10);
+    CHECK(goes_on_at(false, 1000) / 100 == 0);
+    CHECK(goes_on_at(true, -1000) / 100 == 0); // this host's clock is behind: it does not go back
+}
+
 TEST_CASE("a triple fault is reported, and the vCPU waits for its restart", "[kvm]") {
     // lidt [0x9000] (zeros: an empty table); ud2. On the way: nothing else.
     constexpr std::uint8_t program[] = {0x0f, 0x01, 0x1d, 0x00, 0x90, 0x00, 0x00, 0x0f, 0x0b};

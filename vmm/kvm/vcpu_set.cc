@@ -25,7 +25,7 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& co
         return invalid_input("{} vCPUs: 1 to {} are possible", config.count, maximum);
     TRY(install_kick_handler());
 
-    std::unique_ptr<VcpuSet> set{new VcpuSet{vm}};
+    std::unique_ptr<VcpuSet> set{new VcpuSet{vm, config.clock_follows_host}};
     for (std::uint32_t i = 0; i < config.count; ++i) {
         auto worker = std::make_unique<Worker>();
         worker->vcpu = TRY(Vcpu::create(vm, {i, config.count}, config.cpu, config.buses, config.events));

@@ -38,7 +38,8 @@ struct VcpuSetConfig {
     const cpu::CpuModel& cpu; // host_cpu_model(), or less
     VcpuBuses buses;
     VcpuEvents& events;
-    bool emulation_assist = false; // assist/README.md
+    bool emulation_assist = false;  // assist/README.md
+    bool clock_follows_host = true; // kvmclock.h
 };
 
 inline constexpr std::uint32_t kMaximumVcpus = 64;
@@ -95,7 +96,7 @@ class VcpuSet {
         std::thread thread;
     };
 
-    explicit VcpuSet(Vm& vm) : kvmclock_(vm.fd()) {}
+    VcpuSet(Vm& vm, bool clock_follows_host) : kvmclock_(vm.fd(), clock_follows_host) {}
     void thread_main(Worker& worker);
     void send_to_rest(VcpuThrottle::Clock::time_point until);
     // A vCPU's thread, when the guest is slowed: waits until the rest is over or a pause is wanted. False

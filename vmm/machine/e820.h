@@ -10,7 +10,7 @@
 
 namespace godwit {
 
-enum class E820Type : std::uint32_t { Ram = 1, Reserved = 2, AcpiReclaimable = 3 };
+enum class E820Type : std::uint32_t { Ram = 1, Reserved = 2, AcpiReclaimable = 3, AcpiNvs = 4 };
 
 struct E820Entry {
     Gpa base;

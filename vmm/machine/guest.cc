@@ -3,12 +3,25 @@
 
 namespace godwit {
 
+Error stop_error(GuestStop stop) {
+    switch (stop) {
+    case GuestStop::PowerOff:
+        return error(ErrorCode::GuestEnded, "the guest has powered itself off");
+    case GuestStop::Crash:
+        return error(ErrorCode::Guest, "the guest has crashed");
+    case GuestStop::Reset:
+    case GuestStop::None:
+        break;
+    }
+    return error(ErrorCode::Cancelled, "the guest was reset");
+}
+
 Status Guest::reset() {
     const std::lock_guard lock{life_};
     for (StateSection* const section : sections())
         section->discard_load();
     TRY(clear());
-    stopped_by_guest_ = false;
+    stopped_by_guest_ = GuestStop::None;
     return {};
 }
 

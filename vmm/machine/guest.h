@@ -20,12 +20,14 @@
 #include "vmm/cpu/cpuid.h"
 #include "vmm/loop/loop.h"
 #include "vmm/machine/config/machine_config.h"
+#include "vmm/machine/standstill.h"
 #include "vmm/machine/write_back.h"
 #include "vmm/memory/guest_memory.h"
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,12 @@ class MachineEvents {
     // The guest cannot go on: triple fault, emulation failure.
     virtual void guest_crashed(Error why) = 0;
 };
+
+// How a guest stopped by itself.
+enum class GuestStop { None, PowerOff, Reset, Crash };
+
+// What such a guest cannot be moved or saved for. Precondition: not None.
+Error stop_error(GuestStop stop);
 
 class Guest {
   public:
@@ -67,8 +75,8 @@ class Guest {
     Status release(Hold reason);
     bool held(Hold reason) const { return (holds_.load() & static_cast<unsigned>(reason)) != 0; }
     bool running() const { return holds_.load() == 0; }
-    // The guest powered itself off, reset itself or crashed, and nobody has dealt with it yet.
-    bool stopped_by_guest() const { return stopped_by_guest_.load(); }
+    // Nobody has dealt with it yet.
+    GuestStop stopped_by_guest() const { return stopped_by_guest_.load(); }
 
     // Any thread.
     virtual void press_power_button() = 0;
@@ -87,18 +95,27 @@ class Guest {
     virtual const cpu::CpuModel& cpu_offer() const = 0;
     // Gives an empty machine the processor that a guest has elsewhere.
     virtual Status adopt_cpu(const cpu::CpuModel& model) = 0;
+    // And what its devices were not given, but the guest's have: addresses.
+    virtual void adopt_devices(const std::vector<migration::DeviceDescription>& devices) = 0;
     // Disk locks: the owner of the guest has them. Held; what it wrote is on stable storage before they are
     // let go of.
     virtual Status lock_disks() = 0;
     virtual Status unlock_disks() = 0;
     // What brings the guest's writes there.
     virtual WriteBack::Pass write_back_pass() const = 0;
+    // When it stopped, by the host's clock in ns since 1970; nothing where its clock does not care. Held.
+    virtual std::optional<std::int64_t> stopped_at() const = 0;
+    virtual void set_stopped_at(std::int64_t ns) = 0;
+    // Held, or not started.
+    virtual std::vector<DiskContent> disk_contents() const = 0;
+    // It goes on from a state that may have run before, and is told, if it can be. Held.
+    virtual Status begin_generation() = 0;
     // The guest came from elsewhere and runs here now: says so to whom it concerns.
     virtual void arrived() = 0;
 
   protected:
     // On the threads that run the guest, before MachineEvents hears of it.
-    void set_stopped_by_guest() { stopped_by_guest_ = true; }
+    void set_stopped_by_guest(GuestStop stop) { stopped_by_guest_ = stop; }
 
   private:
     // Both under life_, so one at a time.
@@ -109,7 +126,7 @@ class Guest {
 
     std::mutex life_;                                                      // serialises hold, release, reset
     std::atomic<unsigned> holds_{static_cast<unsigned>(Hold::NotStarted)}; // written under life_
-    std::atomic<bool> stopped_by_guest_{false};
+    std::atomic<GuestStop> stopped_by_guest_{GuestStop::None};
 };
 
 } // namespace godwit

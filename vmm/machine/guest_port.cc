@@ -14,8 +14,8 @@ migration::RunState GuestPort::run_state() {
 Status GuestPort::pause() {
     TRY(guest_.hold(Guest::Hold::Migration));
     // It would be lost: the other side would run a guest that has ended.
-    if (guest_.stopped_by_guest())
-        return error(ErrorCode::Cancelled, "{}", kGuestStopped);
+    if (const GuestStop stop = guest_.stopped_by_guest(); stop != GuestStop::None)
+        return stop_error(stop);
     return {};
 }
 
@@ -43,6 +43,7 @@ void GuestPort::handed_over() {
 }
 
 Status GuestPort::prepare_for(const migration::MachineDescription& description) {
+    guest_.adopt_devices(description.devices);
     return guest_.adopt_cpu(description.cpu);
 }
 
@@ -52,9 +53,16 @@ Status GuestPort::discard_incoming() {
     return unlocked;
 }
 
-Status GuestPort::apply_incoming() {
+std::string GuestPort::notes() {
+    return to_json(Standstill{guest_.stopped_at(), {}});
+}
+
+Status GuestPort::apply_incoming(const std::string& notes) {
+    const Standstill standstill = TRY_IN(parse_standstill(notes), "what is said of the guest's pause");
     for (StateSection* const section : guest_.sections())
         TRY_IN(section->commit_load(), section->id().name);
+    if (standstill.stopped_at)
+        guest_.set_stopped_at(*standstill.stopped_at);
     return guest_.lock_disks();
 }
 

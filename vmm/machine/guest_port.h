@@ -9,12 +9,8 @@
 #include "vmm/machine/guest.h"
 
 #include <optional>
-#include <string_view>
 
 namespace godwit {
-
-// Why a pause fails then, and with it a migration.
-inline constexpr std::string_view kGuestStopped = "the guest has powered off, reset or crashed meanwhile";
 
 class GuestPort : public migration::MachinePort {
   public:
@@ -22,6 +18,7 @@ class GuestPort : public migration::MachinePort {
 
     GuestMemory& memory() final { return guest_.memory(); }
     std::vector<StateSection*> sections() final { return guest_.sections(); }
+    std::string notes() final;
 
     migration::RunState run_state() final;
     Status pause() final;
@@ -33,7 +30,7 @@ class GuestPort : public migration::MachinePort {
 
     Status prepare_for(const migration::MachineDescription& description) final;
     Status discard_incoming() final;
-    Status apply_incoming() final;
+    Status apply_incoming(const std::string& notes) final;
     Status take_over(migration::RunState state) final;
 
   private:

@@ -21,9 +21,14 @@ class HeldGuest final : public Guest {
     cpu::CpuModel cpu() const override { return model_; }
     const cpu::CpuModel& cpu_offer() const override { return model_; }
     Status adopt_cpu(const cpu::CpuModel&) override { return {}; }
+    void adopt_devices(const std::vector<migration::DeviceDescription>&) override {}
     Status lock_disks() override { return {}; }
     Status unlock_disks() override { return {}; }
     WriteBack::Pass write_back_pass() const override { return {}; }
+    std::optional<std::int64_t> stopped_at() const override { return {}; }
+    void set_stopped_at(std::int64_t) override {}
+    std::vector<DiskContent> disk_contents() const override { return {}; }
+    Status begin_generation() override { return {}; }
     void arrived() override {}
 
     Status stop_result, start_result;

@@ -3,12 +3,15 @@
 
 #include "vmm/base/address.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <string>
 #include <sys/mman.h>
 #include <vector>
 
@@ -17,7 +20,16 @@ namespace godwit {
 namespace {
 
 constexpr std::size_t kStep = std::size_t{1} << 30; // of a range, to bound mincore's answer
-const std::filesystem::path kGroups = "/sys/fs/cgroup";
+
+// Names of one version of control groups.
+struct GroupFiles {
+    const char* folder; // where its hierarchy is mounted
+    const char* limit;
+    const char* used;
+    const char* stat_prefix; // of what counts the groups below it too
+};
+constexpr GroupFiles kVersion2{"", "memory.max", "memory.current", ""};
+constexpr GroupFiles kVersion1{"memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"};
 
 std::string content_of(const std::filesystem::path& path) {
     std::ifstream file{path};
@@ -66,33 +78,54 @@ std::optional<std::uint64_t> parse_mem_available(std::string_view meminfo) {
 }
 
 std::optional<std::uint64_t> parse_group_rest(std::string_view max, std::string_view current,
-                                              std::string_view stat) {
+                                              std::string_view stat, std::string_view prefix) {
     const auto limit = number_in(max); // the word "max" is none
     const auto used = number_in(current);
     if (!limit || !used)
         return std::nullopt;
-    const std::uint64_t cached =
-        number_after(stat, "inactive_file ").value_or(0) + number_after(stat, "active_file ").value_or(0);
+    const auto pages = [&](std::string_view key) {
+        return number_after(stat, fmt::format("{}{} ", prefix, key)).value_or(0);
+    };
+    const std::uint64_t cached = pages("inactive_file") + pages("active_file");
     const std::uint64_t held = *used - std::min(cached, *used);
     return *limit - std::min(held, *limit);
 }
 
-std::uint64_t available_memory() {
-    std::uint64_t least =
-        parse_mem_available(content_of("/proc/meminfo")).value_or(std::numeric_limits<std::uint64_t>::max());
-    const std::string membership = content_of("/proc/self/cgroup");
-    const std::size_t own = membership.find("0::/");
-    if (own == std::string::npos)
-        return least;
-    const std::string path = membership.substr(own + 4, membership.find('\n', own) - own - 4);
-    for (std::filesystem::path group = kGroups / path; group != kGroups && group.has_relative_path();
-         group = group.parent_path()) {
-        const auto rest =
-            parse_group_rest(content_of(group / "memory.max"), content_of(group / "memory.current"),
-                             content_of(group / "memory.stat"));
-        least = std::min(least, rest.value_or(least));
+std::optional<std::uint64_t> groups_rest(std::string_view membership, const std::filesystem::path& mounted) {
+    std::optional<std::uint64_t> least;
+    std::istringstream lines{std::string{membership}};
+    for (std::string line; std::getline(lines, line);) {
+        // "0::/a/b" of version 2; "5:cpu,memory:/a/b" of version 1.
+        const std::size_t controllers = line.find(':') + 1, path = line.find(":/");
+        if (controllers == 0 || path == std::string::npos || path + 1 < controllers)
+            continue;
+        const std::string names = line.substr(controllers, std::max(path, controllers) - controllers);
+        const bool old = fmt::format(",{},", names).find(",memory,") != std::string::npos;
+        if (!old && !names.empty())
+            continue;
+        const auto& files = old ? kVersion1 : kVersion2;
+        const std::filesystem::path root = mounted / files.folder;
+        // In a container the root is its own group, and its path may be one of the host's.
+        std::filesystem::path group = std::filesystem::path{line.substr(path + 1)}.relative_path();
+        while (true) {
+            const auto rest = parse_group_rest(content_of(root / group / files.limit),
+                                               content_of(root / group / files.used),
+                                               content_of(root / group / "memory.stat"), files.stat_prefix);
+            if (rest)
+                least = std::min(least.value_or(*rest), *rest);
+            if (group.empty())
+                break;
+            group = group.parent_path();
+        }
     }
     return least;
+}
+
+std::uint64_t available_memory() {
+    const auto host = parse_mem_available(content_of("/proc/meminfo"));
+    const auto groups = groups_rest(content_of("/proc/self/cgroup"), "/sys/fs/cgroup");
+    constexpr auto kUnknown = std::numeric_limits<std::uint64_t>::max();
+    return std::min(host.value_or(kUnknown), groups.value_or(kUnknown));
 }
 
 } // namespace godwit

@@ -5,6 +5,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 
 using namespace godwit;
@@ -24,6 +27,40 @@ TEST_CASE("a control group leaves what it has not used up", "[host-memory]") {
     REQUIRE(parse_group_rest("1000\n", "10\n", "inactive_file 90\n") == 1000);
     REQUIRE_FALSE(parse_group_rest("max\n", "900\n", "").has_value());
     REQUIRE_FALSE(parse_group_rest("", "", "").has_value());
+}
+
+TEST_CASE("control groups of either version count, up to the root", "[host-memory]") {
+    namespace fs = std::filesystem;
+    char name[] = "/tmp/godwit-groups-XXXXXX";
+    const fs::path root = ::mkdtemp(name);
+    const auto group = [](const fs::path& folder, const char* limit, const char* used, const char* max_name,
+                          const char* used_name, const char* stat) {
+        fs::create_directories(folder);
+        std::ofstream{folder / max_name} << limit;
+        std::ofstream{folder / used_name} << used;
+        std::ofstream{folder / "memory.stat"} << stat;
+    };
+    const auto second = [&](const fs::path& folder, const char* limit, const char* used) {
+        group(folder, limit, used, "memory.max", "memory.current", "inactive_file 10\n");
+    };
+    const auto first = [&](const fs::path& folder, const char* limit, const char* used) {
+        group(folder, limit, used, "memory.limit_in_bytes", "memory.usage_in_bytes",
+              "inactive_file 1\ntotal_inactive_file 50\n");
+    };
+    CHECK_FALSE(groups_rest("0::/\n", root).has_value());
+    second(root / "a/b", "max", "5");
+    second(root / "a", "1000", "310");
+    CHECK(groups_rest("0::/a/b\n", root) == 700);
+    CHECK_FALSE(groups_rest("0::/elsewhere\n", root).has_value());
+    second(root, "600", "10"); // as in a container
+    CHECK(groups_rest("0::/\n", root) == 600);
+    CHECK(groups_rest("0::/a/b\n", root) == 600);
+    first(root / "memory/docker/1", "500", "150");
+    CHECK(groups_rest("3:cpu:/docker/1\n5:hugetlb,memory:/docker/1\n0::/a\n", root) == 400);
+    CHECK(groups_rest("3:cpu:/docker/1\n5:memory2:/docker/1\nnonsense\n::\n:/\n", root) == std::nullopt);
+    first(root / "memory", "300", "150");
+    CHECK(groups_rest("5:memory:/not/seen/here\n", root) == 200);
+    fs::remove_all(root);
 }
 
 TEST_CASE("memory that was never touched takes up none", "[host-memory]") {

@@ -49,8 +49,12 @@ Status Machine::build_core() {
     vm_ = TRY(kvm::Vm::create(*kvm_, *memory_));
     dirty_log_ = std::make_unique<kvm::DirtyLog>(*vm_);
     cpu::CpuModel host{TRY(kvm::make_cpuid_template(*kvm_)), {}};
-    vcpus_ = TRY(
-        kvm::VcpuSet::create(*vm_, {config_.cpus, host, {ports_, mmio_}, *this, config_.emulation_assist}));
+    vcpus_ = TRY(kvm::VcpuSet::create(*vm_, {config_.cpus,
+                                             host,
+                                             {ports_, mmio_},
+                                             *this,
+                                             config_.emulation_assist,
+                                             config_.clock == GuestClock::Host}));
     host.msrs = vcpus_->at(0).cpu_model().msrs;
     cpu_offer_ = TRY(choose_cpu(config_.cpu, host));
     if (cpu_offer_ != host)
@@ -68,6 +72,17 @@ Status Machine::adopt_cpu(const cpu::CpuModel& model) {
             {{board::kPcieMmio32.base, board::kPcieMmio32.size}, {mmio64_.base, mmio64_.size}});
     });
     return {};
+}
+
+void Machine::adopt_devices(const std::vector<migration::DeviceDescription>& devices) {
+    loop_.call([&] {
+        for (const auto& unit : units_) {
+            const auto counterpart =
+                std::ranges::find(devices, unit->core().traits().id, &migration::DeviceDescription::id);
+            if (counterpart != devices.end())
+                unit->adopt(*counterpart);
+        }
+    });
 }
 
 Status Machine::build_chipset() {
@@ -104,7 +119,7 @@ Status Machine::build_units() {
     for (const DiskConfig& disk : config_.disks)
         units_.push_back(TRY(make_disk_unit(places, disk)));
     for (const NetConfig& net : config_.nets)
-        units_.push_back(TRY(make_net_unit(places, net)));
+        units_.push_back(TRY(make_net_unit(places, net, config_.name)));
     for (const RngConfig& rng : config_.rngs)
         units_.push_back(TRY(make_rng_unit(places, rng)));
     return {};

@@ -21,6 +21,7 @@
 #include "vmm/kvm/vcpu_set.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/loop/loop.h"
+#include "vmm/machine/acpi/generation.h"
 #include "vmm/machine/board.h"
 #include "vmm/machine/boot/loader.h"
 #include "vmm/machine/config/machine_config.h"
@@ -56,10 +57,15 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     const cpu::CpuModel& cpu_offer() const override { return cpu_offer_; }
     // What follows from it changes too: where PCI's 64-bit window is.
     Status adopt_cpu(const cpu::CpuModel& model) override;
+    void adopt_devices(const std::vector<migration::DeviceDescription>& devices) override;
     Status lock_disks() override;
     Status unlock_disks() override;
     std::string console() const override { return console_->describe(); }
     WriteBack::Pass write_back_pass() const override;
+    std::optional<std::int64_t> stopped_at() const override { return vcpus_->kvmclock().stopped_at(); }
+    void set_stopped_at(std::int64_t ns) override { vcpus_->kvmclock().set_stopped_at(ns); }
+    std::vector<DiskContent> disk_contents() const override;
+    Status begin_generation() override;
     void arrived() override;
 
     // ---- for its port
@@ -102,7 +108,8 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     std::unique_ptr<kvm::Vm> vm_;
     std::unique_ptr<kvm::DirtyLog> dirty_log_;
     cpu::CpuModel cpu_offer_;
-    board::Window mmio64_{}; // depends on the width of physical addresses
+    std::optional<acpi::GenerationId> generation_; // of the next boot
+    board::Window mmio64_{};                       // depends on the width of physical addresses
     Bus ports_{"port"};
     Bus mmio_{"mmio"};
 

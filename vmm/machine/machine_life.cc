@@ -58,6 +58,9 @@ Status Machine::boot() {
     TRY(lock_disks());
     const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64_, css_ != nullptr}));
     TRY(acpi::place_tables(tables, *memory_));
+    if (!generation_)
+        generation_ = TRY(acpi::new_generation());
+    TRY(acpi::place_generation(*generation_, *memory_));
 
     if (!kernel_.valid()) // a reset: the first one was dropped when it was placed
         kernel_ = boot::prepare_in_background(
@@ -69,6 +72,7 @@ Status Machine::boot() {
 }
 
 Status Machine::clear() {
+    generation_ = acpi::generation_in(*memory_); // also of a guest that came from elsewhere
     loop_.call([&] { reset_devices(); });
     TRY(memory_->discard_all());
     TRY(vm_->irqs().reset());
@@ -152,6 +156,23 @@ WriteBack::Pass Machine::write_back_pass() const {
     return [storages = std::move(storages)] { return virtio::write_back_all(storages); };
 }
 
+std::vector<DiskContent> Machine::disk_contents() const {
+    std::vector<DiskContent> contents;
+    for (const auto& unit : units_)
+        if (auto content = unit->disk_content())
+            contents.push_back(std::move(*content));
+    return contents;
+}
+
+Status Machine::begin_generation() {
+    if (!acpi::generation_in(*memory_))
+        return {}; // it was not told where to look
+    const acpi::GenerationId fresh = TRY(acpi::new_generation());
+    TRY(acpi::place_generation(fresh, *memory_));
+    ged_->generation_changed();
+    return {};
+}
+
 void Machine::arrived() {
     loop_.call([&] {
         for (const auto& unit : units_)
@@ -162,30 +183,30 @@ void Machine::arrived() {
 // ---- on vCPU threads
 
 void Machine::on_stop(std::uint32_t, kvm::StopReason reason) {
-    set_stopped_by_guest();
     switch (reason) {
     case kvm::StopReason::SystemShutdown:
-        return events_.guest_powered_off();
+        return power_off();
     case kvm::StopReason::SystemReset:
-        return events_.guest_reset();
+        return reset_requested();
     case kvm::StopReason::TripleFault:
     case kvm::StopReason::SystemCrash:
+        set_stopped_by_guest(GuestStop::Crash);
         return events_.guest_crashed(error(ErrorCode::Guest, "the guest crashed: {}", to_string(reason)));
     }
 }
 
 void Machine::on_error(std::uint32_t, Error error) {
-    set_stopped_by_guest();
+    set_stopped_by_guest(GuestStop::Crash);
     events_.guest_crashed(std::move(error));
 }
 
 void Machine::power_off() {
-    set_stopped_by_guest();
+    set_stopped_by_guest(GuestStop::PowerOff);
     events_.guest_powered_off();
 }
 
 void Machine::reset_requested() {
-    set_stopped_by_guest();
+    set_stopped_by_guest(GuestStop::Reset);
     events_.guest_reset();
 }
 

@@ -51,7 +51,7 @@ class TestMachine {
     Machine* operator->() { return machine_.get(); }
 
     std::vector<std::byte>
-    save(OrderTrace& trace, migration::wire::Description description = migration::wire::Description::Append) {
+    save(OrderTrace& trace, migration::wire::Description description = migration::wire::Description::Whole) {
         auto bytes = migration::wire::save_state(machine_->sections(), RunState::Running, trace, description);
         if (!bytes.ok())
             FAIL(bytes.error().text);
@@ -99,7 +99,7 @@ std::size_t differing_bytes(std::span<const std::byte> a, std::span<const std::b
 TEST_CASE("a machine that was loaded saves what it was loaded from", "[machine]") {
     TestMachine source, destination;
     // Without the description, which has sums of what differs.
-    constexpr auto kLeave = migration::wire::Description::Leave;
+    constexpr auto kLeave = migration::wire::Description::None;
     OrderTrace trace;
     const auto first = source.save(trace, kLeave);
     REQUIRE(destination.load(first, trace).ok());
@@ -152,7 +152,7 @@ TEST_CASE("a truncated machine state is refused, wherever it ends", "[machine]")
     OrderTrace trace;
     // Without the description at the end, which a loader does not need.
     auto whole = migration::wire::save_state(machine->sections(), RunState::Running, trace,
-                                             migration::wire::Description::Leave);
+                                             migration::wire::Description::None);
     REQUIRE(whole.ok());
     const std::span<const std::byte> bytes{*whole};
     // Every byte of the records; the long arrays of unused queues are sampled.
@@ -174,7 +174,7 @@ TEST_CASE("a flipped bit is refused or gives a state that passes every check", "
     TestMachine machine;
     OrderTrace trace;
     auto whole = migration::wire::save_state(machine->sections(), RunState::Running, trace,
-                                             migration::wire::Description::Leave);
+                                             migration::wire::Description::None);
     REQUIRE(whole.ok());
     std::mt19937 random{20221};
     std::size_t refused = 0;

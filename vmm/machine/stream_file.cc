@@ -48,8 +48,9 @@ Status write_stream(Guest& guest, migration::wire::FdSink& file, migration::RunS
         TRY(stream.section(*section));
     migration::wire::GlobalStateSection global_state{state};
     TRY(stream.section(global_state));
-    stream.describe_cpu(cpu::to_json(guest.cpu(), cpu::Layout::Line));
-    TRY(stream.end(true, &sink));
+    stream.note({cpu::to_json(guest.cpu(), cpu::Layout::Line),
+                 to_json(Standstill{guest.stopped_at(), guest.disk_contents()})});
+    TRY(stream.end(migration::wire::Description::Whole, &sink));
     return file.flush();
 }
 
@@ -65,8 +66,8 @@ Status save_held(Guest& guest, StreamOutput& output, AfterSave after, const migr
     const migration::RunState state = guest.port().run_state();
     TRY(guest.hold(Guest::Hold::Save));
     // It has ended: restored, it would hang.
-    if (guest.stopped_by_guest())
-        return error(ErrorCode::Cancelled, "the guest has powered off, reset or crashed meanwhile");
+    if (const GuestStop stop = guest.stopped_by_guest(); stop != GuestStop::None)
+        return stop_error(stop);
     TRY(write_back(guest, cancel));
     migration::wire::FdSink sink = TRY(output.sink(cancel, kReaderPatience));
     TRY(write_stream(guest, sink, state));
@@ -98,12 +99,16 @@ class FreshRam final : public migration::wire::RamTarget {
 
 // What the guest saw of its processor stays the same. That this host cannot give it explains what a section
 // may have been refused for, so it is said instead.
-Status adopt_saved_cpu(Guest& guest, const std::string& json, bool all_valid) {
+Status adopt_saved_cpu(Guest& guest, const std::string& json, bool all_valid,
+                       std::span<const std::string> accepted) {
     const cpu::CpuModel model = TRY_IN(cpu::parse_model(json), "the processor in the description");
     migration::Differences found;
     migration::compare_cpu(model, guest.cpu_offer(), found);
-    if (!found.empty())
-        return migration::as_error(found);
+    accept(found, accepted);
+    if (const auto refuses = migration::refusing(found); !refuses.empty())
+        return migration::as_error(refuses);
+    for (const migration::Difference& one : found)
+        log::warning("{} [{}], which was accepted", one.sentence(), one.code);
     return all_valid ? guest.adopt_cpu(model) : Status{};
 }
 
@@ -119,7 +124,13 @@ Status read_end(migration::wire::FdSource& source) {
     return corrupt("the stream goes on for more than {} bytes behind its end", kMaxRest);
 }
 
-Result<migration::RunState> read_stream(Guest& guest, StreamInput stream, const std::string& place) {
+struct StreamRead {
+    migration::RunState state;
+    std::string notes;
+};
+
+Result<StreamRead> read_stream(Guest& guest, StreamInput stream, const std::string& place,
+                               const Tolerance& tolerance) {
     const auto after_refusal =
         stream.has_end ? migration::wire::AfterRefusal::ReadOn : migration::wire::AfterRefusal::Leave;
     migration::wire::FdSource source{std::move(stream.fd), std::move(stream.wait)};
@@ -131,8 +142,8 @@ Result<migration::RunState> read_stream(Guest& guest, StreamInput stream, const 
     FreshRam ram{guest.memory()};
     migration::wire::StreamReader reader{input, sections, &ram, nullptr, after_refusal};
     auto state = reader.load();
-    if (!reader.cpu().empty())
-        TRY_IN(adopt_saved_cpu(guest, reader.cpu(), state.ok()), place);
+    if (const std::string& cpu = reader.notes().cpu; !cpu.empty())
+        TRY_IN(adopt_saved_cpu(guest, cpu, state.ok(), tolerance.accepted), place);
     if (!state.ok()) {
         Error fault = std::move(state).error();
         if (fault.code == ErrorCode::Corrupt)
@@ -143,7 +154,7 @@ Result<migration::RunState> read_stream(Guest& guest, StreamInput stream, const 
         TRY(section->commit_load()); // each says that it is dropped
     if (!stream.has_end)
         TRY_IN(read_end(source), place);
-    return state;
+    return StreamRead{state.value(), reader.notes().guest};
 }
 
 } // namespace
@@ -160,10 +171,19 @@ Status save_stream(Guest& guest, StreamOutput output, AfterSave after, const mig
     return {};
 }
 
-Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place) {
-    const migration::RunState state = TRY(read_stream(guest, std::move(stream), place));
-    TRY_IN(guest.port().apply_incoming(), place);
-    return state;
+Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place,
+                                           const Tolerance& tolerance) {
+    const StreamRead read = TRY(read_stream(guest, std::move(stream), place, tolerance));
+    TRY_IN(guest.port().apply_incoming(read.notes), place);
+    // With their locks: from here on nobody else writes.
+    const Standstill then = TRY_IN(parse_standstill(read.notes), place);
+    const Status unchanged = check_unchanged(then.disks, guest.disk_contents());
+    if (!unchanged.ok() && tolerance.changed_disks == ChangedDisks::Refuse)
+        return Error{unchanged.error()}.in(place);
+    if (!unchanged.ok())
+        log::warning("{}", unchanged.error().text);
+    TRY_IN(guest.begin_generation(), place); // somebody may have gone on from it already
+    return read.state;
 }
 
 } // namespace godwit

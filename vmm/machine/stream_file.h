@@ -12,6 +12,7 @@
 #include "vmm/machine/stream_place.h"
 
 #include <string>
+#include <vector>
 
 namespace godwit {
 
@@ -25,12 +26,24 @@ enum class AfterSave {
 // a cancel, the guest goes on and no file is left; the error names the place.
 Status save_stream(Guest& guest, StreamOutput output, AfterSave after, const migration::Cancel& cancel);
 
+enum class ChangedDisks {
+    Refuse,
+    Take, // with a warning
+};
+// What does not keep a guest from going on here.
+struct Tolerance {
+    ChangedDisks changed_disks = ChangedDisks::Refuse;
+    std::vector<std::string> accepted; // codes of reasons (migration/preflight/reason.h)
+};
+
 // Loads a stream that save_stream() or a QEMU 7.2 of the same board wrote: RAM first, then every section
 // into scratch; when all of them are valid they are committed and the disks locked. The vCPUs become what the
 // guest saw, which godwit's files tell, within what --cpu allows. Nothing runs. Says what the guest did when
 // it was saved. An error names the place, the byte, the section and the field; a file that is damaged is
-// InvalidInput, one that does not fit this machine Incompatible. A stream that does not come, or
+// InvalidInput, one that does not fit this machine Incompatible; so are disks
+// that were written since, as far as the file knows. A stream that does not come, or
 // that its writer does not close, is waited for until a cancel. Precondition: the machine never ran.
-Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place);
+Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place,
+                                           const Tolerance& tolerance = {});
 
 } // namespace godwit

@@ -9,6 +9,12 @@
 #include "transports/pci/virtio_pci.h"
 #include "vmm/base/log.h"
 
+#include <array>
+#include <cerrno>
+#include <fstream>
+#include <string>
+#include <sys/random.h>
+
 namespace godwit {
 
 namespace {
@@ -75,6 +81,10 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     std::shared_ptr<virtio::StableStorage> storage() override {
         return device().image().readonly() ? nullptr : device().image().storage();
     }
+    std::optional<DiskContent> disk_content() override {
+        const virtio::BlkImage& image = device().image();
+        return DiskContent{device().traits().id, image.current_bytes(), image.modified()};
+    }
 };
 
 class NetUnit final : public PluggedUnit<virtio::Net> {
@@ -83,12 +93,16 @@ class NetUnit final : public PluggedUnit<virtio::Net> {
     NetUnit(const UnitPlaces& places, std::unique_ptr<virtio::Net> net, const virtio::Tap& tap)
         : PluggedUnit(places, std::move(net)), tap_(tap) {}
     void describe(migration::DeviceDescription& device_description) override {
-        device_description.net = {device().own_mac(), device().mtu()};
+        device_description.net = {device().own_mac(), device().mtu(), device().adopts_mac()};
+    }
+    void adopt(const migration::DeviceDescription& guest) override {
+        if (guest.net)
+            device().adopt_mac(guest.net->mac);
     }
     void describe_host(const migration::DeviceDescription*, migration::HostState& host) override {
         const Status present = tap_.check_present();
-        host.taps.push_back(
-            {device().traits().id, tap_.interface_name(), present.ok() ? "" : present.error().text});
+        host.taps.push_back({device().traits().id, tap_.interface_name(),
+                             present.ok() ? "" : present.error().text, tap_.lack()});
     }
 
   private:
@@ -102,6 +116,21 @@ class RngUnit final : public PluggedUnit<virtio::Rng> {
     void describe(migration::DeviceDescription&) override {}
     void describe_host(const migration::DeviceDescription*, migration::HostState&) override {}
 };
+
+// One guest's interface among all: the host, the guest's name there, the tap, which only one guest has.
+Result<std::string> interface_identity(std::string_view machine, std::string_view tap) {
+    std::string host;
+    std::getline(std::ifstream{"/etc/machine-id"}, host);
+    if (host.empty() || host == "uninitialized") {
+        // A container may have none.
+        std::array<std::byte, 16> random{};
+        if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+            return system_error(errno, "a random address");
+        for (const std::byte byte : random)
+            host += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+    }
+    return fmt::format("{}\n{}\n{}", host, machine, tap);
+}
 
 template <class Unit, class Device, class... More>
 Result<std::unique_ptr<VirtioUnit>> plugged(const UnitPlaces& places, const PlaceConfig& place,
@@ -122,10 +151,11 @@ Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, con
                              TRY(virtio::Blk::create(places.loop, std::move(image), options)));
 }
 
-Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config) {
+Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config,
+                                                  std::string_view machine) {
     virtio::NetOptions options;
     options.id = config.id;
-    options.tap = config.tap;
+    options.identity = TRY(interface_identity(machine, config.tap));
     options.mac = config.mac;
     options.mtu = config.mtu;
     auto tap = TRY_IN(virtio::Tap::open(config.tap), config.id);

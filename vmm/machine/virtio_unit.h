@@ -38,6 +38,8 @@ class VirtioUnit {
     virtual std::string_view transport() const = 0;
     // What preflight compares beside what the core knows.
     virtual void describe(migration::DeviceDescription& device) = 0;
+    // A guest comes whose counterpart is this: takes over what was left to the guest. Not started.
+    virtual void adopt(const migration::DeviceDescription&) {}
     // How the host's resources stand. `guest` is the source's counterpart, or null.
     virtual void describe_host(const migration::DeviceDescription* guest, migration::HostState& host) = 0;
     // Puts transport and device back to the state after creation.
@@ -47,10 +49,13 @@ class VirtioUnit {
     virtual Status relinquish() { return {}; }
     // Where what the guest writes goes; null when it writes nothing.
     virtual std::shared_ptr<virtio::StableStorage> storage() { return nullptr; }
+    virtual std::optional<DiskContent> disk_content() { return {}; }
 };
 
 Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, const DiskConfig& config);
-Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config);
+// `machine` is its name: without mac=, the address follows from it, the host and the tap.
+Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, const NetConfig& config,
+                                                  std::string_view machine);
 Result<std::unique_ptr<VirtioUnit>> make_rng_unit(const UnitPlaces& places, const RngConfig& config);
 
 } // namespace godwit

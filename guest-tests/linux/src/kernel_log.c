@@ -35,13 +35,16 @@ unsigned report_kernel_problems(void) {
         return 1;
     }
     text[length] = '\0';
-    unsigned problems = 0;
-    for (char* line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+    unsigned problems = 0, forks = 0;
+    for (char* line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        forks += strstr(line, "reseeded due to virtual machine fork") != NULL;
         if (is_problem(line)) {
             problems++;
             report("dmesg-problem %s", line);
         }
+    }
     report("dmesg-problems=%u", problems);
+    report("vm-forks=%u", forks); /* how often its generation changed */
     free(text);
     return problems;
 }

@@ -2,6 +2,7 @@
 #include "vmm/machine/acpi/acpi.h"
 
 #include "vmm/machine/acpi/dsdt.h"
+#include "vmm/machine/acpi/generation.h"
 #include "vmm/machine/acpi/table.h"
 
 #include <algorithm>
@@ -169,6 +170,7 @@ Result<AcpiBlob> build_tables(const AcpiConfig& config) {
                      kTableWindow.size);
     blob.reservations.push_back(
         {blob.base, align_up(blob.bytes.size(), kPageSize), E820Type::AcpiReclaimable});
+    blob.reservations.push_back({Gpa{kGenerationPage.base}, kGenerationPage.size, E820Type::AcpiNvs});
     return blob;
 }
 

@@ -24,7 +24,7 @@ struct AcpiConfig {
 
 // Below 1 MiB, where a system that is not told finds the RSDP by itself (section 5.2.5.1), and below the
 // firmware alias of QEMU, so that the tables move with RAM in both directions.
-inline constexpr board::Window kTableWindow{0xe'0000, 0x1'0000};
+inline constexpr board::Window kTableWindow{0xe'0000, 0xf000}; // generation.h has the page behind it
 
 struct AcpiBlob {
     std::vector<std::byte> bytes;

@@ -133,7 +133,7 @@ TEST_CASE("the RSDP lies where a scan of the BIOS area finds it and inside its r
     CHECK(tables.blob.rsdp.value % 16 == 0);
     CHECK(tables.blob.rsdp.value >= 0xe0000);
     CHECK(tables.blob.base.value + tables.blob.bytes.size() <= board::kFirmwareAlias.base);
-    REQUIRE(tables.blob.reservations.size() == 1);
+    REQUIRE(tables.blob.reservations.size() == 2);
     const E820Entry& entry = tables.blob.reservations[0];
     CHECK(entry.base == tables.blob.base);
     CHECK(entry.size >= tables.blob.bytes.size());

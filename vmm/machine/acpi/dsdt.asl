@@ -28,6 +28,15 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "GODWIT", "GODWITVM", 0x00000001)
             Name (_UID, Zero)
         }
 
+        // The virtual machine generation ID: where it lies, low and high half (generation.h).
+        Device (VGEN)
+        {
+            Name (_HID, "GODW0001")
+            Name (_CID, "VM_Gen_Counter")
+            Name (_DDN, "VM_Gen_Counter")
+            Name (ADDR, Package () { 0x000EF028, Zero })
+        }
+
         Device (GED)
         {
             Name (_HID, "ACPI0013")
@@ -48,6 +57,10 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "GODWIT", "GODWITVM", 0x00000001)
                 If ((Local0 & 0x02))
                 {
                     Notify (\_SB.PWRB, 0x80)
+                }
+                If ((Local0 & 0x40000000))
+                {
+                    Notify (\_SB.VGEN, 0x80)
                 }
             }
         }

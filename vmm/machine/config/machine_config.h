@@ -17,6 +17,12 @@ namespace godwit {
 
 enum class TransportKind { Pci, Ccw };
 
+// What kvm-clock does for the time in which a guest stands still: paused, saved, between two hosts.
+enum class GuestClock {
+    Host, // is put forward by it, so that the guest's time is the host's
+    Vm,   // stands still too
+};
+
 // [,transport=pci][,addr=SLOT] or ,transport=ccw[,devno=0.0.NNNN]: where a device is plugged in.
 struct PlaceConfig {
     TransportKind transport = TransportKind::Pci;
@@ -35,7 +41,8 @@ struct DiskConfig {
 // --net tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME] and PlaceConfig
 struct NetConfig {
     std::string tap;
-    std::optional<std::array<std::uint8_t, 6>> mac; // derived from the tap's name when not given
+    std::optional<std::array<std::uint8_t, 6>>
+        mac; // when not given: of host, machine and tap, or the guest's that comes
     std::optional<std::uint16_t> mtu;
     std::string id;
     PlaceConfig place;
@@ -55,7 +62,8 @@ struct MachineConfig {
     std::string name = "godwit";
     std::uint64_t memory = std::uint64_t{256} << 20; // bytes
     std::uint32_t cpus = 1;
-    std::string cpu = "host";      // "host", "baseline", or a file with a model
+    std::string cpu = "host"; // "host", "baseline", or a file with a model
+    GuestClock clock = GuestClock::Host;
     bool emulation_assist = false; // complete what KVM cannot emulate
     std::string kernel;            // empty for a receiver
     std::string initrd;
