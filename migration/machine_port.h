@@ -4,6 +4,7 @@
 // memory. Threads: called on one migration thread at a time, never on the loop's or a vCPU's.
 #pragma once
 
+#include "migration/boot/boot_source.h"
 #include "migration/preflight/description.h"
 #include "migration/preflight/host_state.h"
 #include "migration/run_state.h"
@@ -71,6 +72,9 @@ class MachinePort {
 
     // In the order of the stream. Valid as long as the machine.
     virtual std::vector<StateSection*> sections() = 0;
+    // What the guest is booted with, and goes with it; null when that is not known here. It changes only
+    // while there is no guest here.
+    virtual BootSourcePtr boot_source() = 0;
 
     // ---- destination
 
@@ -79,10 +83,13 @@ class MachinePort {
     // The guest fits and comes now: gives this machine the processor that the guest was given. Nothing of a
     // guest is in it yet.
     virtual Status prepare_for(const MachineDescription& guest) = 0;
-    // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left.
+    // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left,
+    // and nothing of what came to boot the guest.
     virtual Status discard_incoming() = 0;
-    // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.
-    virtual Status apply_incoming() = 0;
+    // All sections are loaded and validated: commits them and takes disk locks. `boot`, which came with the
+    // guest or is null, is what it reboots with, unless this machine was given something else. The guest does
+    // not run yet.
+    virtual Status apply_incoming(BootSourcePtr boot) = 0;
     // Runs the guest, or leaves it paused, and announces it to the network. An error means that the guest did
     // not run at all: the source gets it back.
     virtual Status take_over(RunState state) = 0;

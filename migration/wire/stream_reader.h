@@ -42,6 +42,9 @@ class StreamReader {
     // where the stream is damaged. After load(); of a stream that was refused only if it was read on.
     const std::string& cpu() const { return cpu_; }
 
+    // What the guest is booted with; null where that is not in the stream. After load().
+    const BootSourcePtr& boot_source() const { return boot_; }
+
   private:
     enum class RamPhase { None, Started, Complete };
 
@@ -90,6 +93,7 @@ class StreamReader {
     bool damage_told_ = false;  // the sums were compared
     std::optional<std::uint64_t> failed_at_;
     std::string cpu_;
+    BootSourcePtr boot_;
 };
 
 } // namespace godwit::migration::wire

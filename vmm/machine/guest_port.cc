@@ -47,15 +47,18 @@ Status GuestPort::prepare_for(const migration::MachineDescription& description) 
 }
 
 Status GuestPort::discard_incoming() {
+    guest_.set_boot_source_that_came(nullptr);
     const Status unlocked = guest_.unlock_disks();
     TRY(guest_.reset());
     return unlocked;
 }
 
-Status GuestPort::apply_incoming() {
+Status GuestPort::apply_incoming(migration::BootSourcePtr boot) {
     for (StateSection* const section : guest_.sections())
         TRY_IN(section->commit_load(), section->id().name);
-    return guest_.lock_disks();
+    TRY(guest_.lock_disks());
+    guest_.set_boot_source_that_came(std::move(boot));
+    return {};
 }
 
 Status GuestPort::take_over(migration::RunState state) {

@@ -22,6 +22,7 @@ class GuestPort : public migration::MachinePort {
 
     GuestMemory& memory() final { return guest_.memory(); }
     std::vector<StateSection*> sections() final { return guest_.sections(); }
+    migration::BootSourcePtr boot_source() final { return guest_.boot_source(); }
 
     migration::RunState run_state() final;
     Status pause() final;
@@ -33,7 +34,7 @@ class GuestPort : public migration::MachinePort {
 
     Status prepare_for(const migration::MachineDescription& description) final;
     Status discard_incoming() final;
-    Status apply_incoming() final;
+    Status apply_incoming(migration::BootSourcePtr boot) final;
     Status take_over(migration::RunState state) final;
 
   private:

@@ -26,9 +26,11 @@ constexpr std::chrono::seconds kReaderPatience{30};
 constexpr std::chrono::milliseconds kGlance{50};
 constexpr std::size_t kMaxRest = 64 * 1024;
 
-Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
+Status write_ram(GuestMemory& memory, const migration::BootSource* boot, migration::wire::Sink& sink) {
     migration::wire::RamWriter writer{sink};
     TRY(writer.start(memory.size()));
+    if (boot != nullptr)
+        TRY_IN(migration::wire::write_boot(writer, *boot), "what the guest is booted with");
     TRY(writer.begin_part());
     for (RamOffset at{0}; at.value < memory.size(); at.value += kPageSize) {
         const std::byte* const page = memory.host(at);
@@ -43,7 +45,7 @@ Status write_stream(Guest& guest, migration::wire::FdSink& file, migration::RunS
     OrderTrace order;
     migration::wire::StreamWriter stream{sink, &order};
     TRY(stream.begin());
-    TRY(write_ram(guest.memory(), sink));
+    TRY(write_ram(guest.memory(), guest.boot_source().get(), sink));
     for (StateSection* const section : guest.sections())
         TRY(stream.section(*section));
     migration::wire::GlobalStateSection global_state{state};
@@ -119,7 +121,12 @@ Status read_end(migration::wire::FdSource& source) {
     return corrupt("the stream goes on for more than {} bytes behind its end", kMaxRest);
 }
 
-Result<migration::RunState> read_stream(Guest& guest, StreamInput stream, const std::string& place) {
+struct ReadStream {
+    migration::RunState state{};
+    migration::BootSourcePtr boot; // may be null
+};
+
+Result<ReadStream> read_stream(Guest& guest, StreamInput stream, const std::string& place) {
     const auto after_refusal =
         stream.has_end ? migration::wire::AfterRefusal::ReadOn : migration::wire::AfterRefusal::Leave;
     migration::wire::FdSource source{std::move(stream.fd), std::move(stream.wait)};
@@ -143,7 +150,7 @@ Result<migration::RunState> read_stream(Guest& guest, StreamInput stream, const 
         TRY(section->commit_load()); // each says that it is dropped
     if (!stream.has_end)
         TRY_IN(read_end(source), place);
-    return state;
+    return ReadStream{*state, reader.boot_source()};
 }
 
 } // namespace
@@ -161,9 +168,9 @@ Status save_stream(Guest& guest, StreamOutput output, AfterSave after, const mig
 }
 
 Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place) {
-    const migration::RunState state = TRY(read_stream(guest, std::move(stream), place));
-    TRY_IN(guest.port().apply_incoming(), place);
-    return state;
+    ReadStream read = TRY(read_stream(guest, std::move(stream), place));
+    TRY_IN(guest.port().apply_incoming(std::move(read.boot)), place);
+    return read.state;
 }
 
 } // namespace godwit

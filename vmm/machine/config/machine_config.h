@@ -57,7 +57,7 @@ struct MachineConfig {
     std::uint32_t cpus = 1;
     std::string cpu = "host";      // "host", "baseline", or a file with a model
     bool emulation_assist = false; // complete what KVM cannot emulate
-    std::string kernel;            // empty for a receiver
+    std::string kernel;            // may be empty when a guest comes
     std::string initrd;
     std::string command_line;
     std::string serial = "stdio";
