@@ -99,6 +99,7 @@ TEST_CASE("what a guest is booted with moves in pieces, and is counted", "[boot-
 
 TEST_CASE("a bandwidth cap holds for what the guest is booted with", "[boot-transfer]") {
     Pair pair;
+    pair.source.writes_memory = false;
     pair.wanted.max_bandwidth = std::uint64_t{10} << 20; // half a MiB in each slice
     pair.source.boot_with = make_boot_source(1 << 20, 0, "");
     const Link link = connected();
