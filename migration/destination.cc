@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/destination.h"
 
+#include "migration/boot_transfer.h"
 #include "migration/incoming_rounds.h"
 #include "migration/judge.h"
 #include "migration/protocol/session.h"
@@ -75,6 +76,7 @@ struct RamComplete {
     Context context;
     MigrationId id;
     Incoming incoming;
+    BootSourcePtr boot;
     Stopwatch downtime;
 
     Result<StateLoaded> load_state() &&;
@@ -85,6 +87,7 @@ struct Receiving {
     MigrationId id;
     Incoming incoming;
     bool verifies;
+    BootSourcePtr boot; // null when the source does not know it
 
     Result<RamComplete> rounds() &&;
 };
@@ -127,10 +130,15 @@ Result<std::optional<Receiving>> greet(Context context) {
     if (context.options.attachments != nullptr)
         context.options.attachments->open(reply.id, context.rounds->links());
     TRY(context.session.send(Message::HelloReply, encode(reply)));
+    Incoming incoming{port};
+    BootSourcePtr boot;
+    if ((reply.capabilities & kCanBoot) != 0)
+        boot = TRY_IN(receive_boot(context.session, port.memory().size()), "what the guest is booted with");
     context.report.setup = setup.total();
     context.progress.set_status(MigrationStatus::Active);
     const bool verifies = (reply.capabilities & kCanVerify) != 0;
-    return std::optional<Receiving>{Receiving{context, reply.id, Incoming{port}, verifies}};
+    return std::optional<Receiving>{
+        Receiving{context, reply.id, std::move(incoming), verifies, std::move(boot)}};
 }
 
 Result<RamComplete> Receiving::rounds() && {
@@ -140,7 +148,7 @@ Result<RamComplete> Receiving::rounds() && {
     TRY(context.rounds->final(context.report));
     if (verifies)
         TRY(context.rounds->verify(context.report));
-    return RamComplete{context, id, std::move(incoming), downtime};
+    return RamComplete{context, id, std::move(incoming), std::move(boot), downtime};
 }
 
 Result<StateLoaded> RamComplete::load_state() && {
@@ -155,7 +163,7 @@ Result<StateLoaded> RamComplete::load_state() && {
     const wire::LoadedState loaded =
         TRY_IN(wire::load_state(state.stream, sections, trace), "load the device state");
     report.load = watch.lap();
-    TRY_IN(context.port.apply_incoming(loaded.notes.guest), "apply the device state");
+    TRY_IN(context.port.apply_incoming({loaded.notes.guest, std::move(boot)}), "apply the device state");
     report.apply = watch.lap();
     report.load_trace = trace.steps();
     TRY(context.session.send(Message::Ready, encode(Ready{report.load, report.apply, report.load_trace})));

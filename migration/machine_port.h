@@ -4,6 +4,7 @@
 // memory. Threads: called on one migration thread at a time, never on the loop's or a vCPU's.
 #pragma once
 
+#include "migration/boot/boot_source.h"
 #include "migration/preflight/description.h"
 #include "migration/preflight/host_state.h"
 #include "migration/run_state.h"
@@ -23,6 +24,13 @@ namespace godwit::migration {
 struct WriteBackState {
     bool under_way = false;
     std::chrono::microseconds took{}; // so far, or the whole pass that has ended
+};
+
+// What came with the sections.
+struct BesideSections {
+    std::string notes; // the source's; the text is hostile, and empty when it has none
+    // What the guest reboots with, unless this machine was given something else; null when that is not known.
+    BootSourcePtr boot;
 };
 
 class MachinePort {
@@ -73,6 +81,9 @@ class MachinePort {
     virtual std::string notes() = 0;
     // In the order of the stream. Valid as long as the machine.
     virtual std::vector<StateSection*> sections() = 0;
+    // What the guest is booted with, and goes with it; null when that is not known here. It changes only
+    // while there is no guest here.
+    virtual BootSourcePtr boot_source() = 0;
 
     // ---- destination
 
@@ -81,11 +92,12 @@ class MachinePort {
     // The guest fits and comes now: gives this machine the processor that the guest was given. Nothing of a
     // guest is in it yet.
     virtual Status prepare_for(const MachineDescription& guest) = 0;
-    // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left.
+    // Back to an empty machine after an attempt that failed: guest RAM reads zero, no scratch state is left,
+    // and nothing of what came to boot the guest.
     virtual Status discard_incoming() = 0;
-    // All sections are loaded and validated: commits them and takes disk locks. The guest does not run yet.
-    // `notes` are the source's; the text is hostile, and empty when it has none.
-    virtual Status apply_incoming(const std::string& notes) = 0;
+    // All sections are loaded and validated: commits them and takes disk locks. `beside` came with them. The
+    // guest does not run yet.
+    virtual Status apply_incoming(BesideSections beside) = 0;
     // Runs the guest, or leaves it paused, and announces it to the network. An error means that the guest did
     // not run at all: the source gets it back.
     virtual Status take_over(RunState state) = 0;

@@ -55,6 +55,7 @@ struct Machines {
         REQUIRE(outcome.source.ok());
         REQUIRE(outcome.destination.ok());
         REQUIRE(same_ram(source, destination));
+        REQUIRE(same_boot_source(source.boot_with, destination.boot_with));
         REQUIRE(destination.device.state == source.device.state);
         REQUIRE(destination.timer.state == source.timer.state);
         REQUIRE_FALSE(source.runs());
@@ -71,6 +72,8 @@ struct Machines {
         REQUIRE(source.run_state() == state);
         REQUIRE(source.owns_disk());
         REQUIRE_FALSE(destination.runs());
+        REQUIRE(destination.boot_with == nullptr);
+        REQUIRE(source.boot_with != nullptr);
         REQUIRE_FALSE(source.called("handed_over"));
         REQUIRE_FALSE(world.ran_twice);
         REQUIRE(ram_is_zero(destination));

@@ -3,6 +3,7 @@
 // The phases in which the guest runs here: greeting and rounds.
 #include "migration/source_phases.h"
 
+#include "migration/boot_transfer.h"
 #include "migration/preflight/compare.h"
 #include "migration/ram/ram_digest.h"
 #include "vmm/base/log.h"
@@ -41,13 +42,25 @@ std::uint64_t capabilities_of(const Parameters& wanted) {
     return capabilities;
 }
 
+Status send_boot(SourceAttempt& attempt, const BootSourcePtr& boot, std::uint64_t agreed) {
+    if (boot == nullptr)
+        log::warning("what the guest is booted with is not known here: it cannot reboot at the destination, "
+                     "unless that was given a kernel");
+    else if ((agreed & kCanBoot) == 0)
+        log::warning("the destination does not take what the guest is booted with: it cannot reboot there");
+    else
+        return send_boot(attempt.session(), *boot, attempt.links().limit());
+    return {};
+}
+
 } // namespace
 
 Result<Precopy> greet(SourceAttempt& attempt) {
     Stopwatch setup;
     MachinePort& port = attempt.port();
     const Parameters wanted = attempt.parameters();
-    const Hello hello{kProtocolVersion, capabilities_of(wanted),
+    const BootSourcePtr boot = port.boot_source();
+    const Hello hello{kProtocolVersion, capabilities_of(wanted) | (boot != nullptr ? kCanBoot : 0),
                       TRY(new_id()),    Purpose::Move,
                       port.describe(),  attempt.options().connect ? wanted.connections : 1};
     attempt.set_id(hello.id);
@@ -64,9 +77,11 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     const std::uint64_t refused = hello.capabilities & ~theirs.capabilities;
     if ((refused & kCanVerify) != 0)
         return error(ErrorCode::Incompatible, "the destination cannot verify RAM");
-    if (refused != 0)
+    if ((refused & (kCanZstd | kCanLz4)) != 0)
         log::warning("the destination does not know this compression; pages go as they are");
-    TRY(attempt.open_links(hello.id, theirs.connections, hello.capabilities & theirs.capabilities));
+    const std::uint64_t agreed = hello.capabilities & theirs.capabilities;
+    TRY(attempt.open_links(hello.id, theirs.connections, agreed));
+    TRY_IN(send_boot(attempt, boot, agreed), "send what the guest is booted with");
     PolicyOptions policy = attempt.options().policy;
     if (attempt.verifies())
         policy.fixed_cost += forecast_digest(port.memory());

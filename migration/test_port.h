@@ -20,6 +20,32 @@
 
 namespace godwit::migration::test {
 
+inline BootSourcePtr make_boot_source(std::size_t kernel, std::size_t initrd, std::string line) {
+    const auto blob = [](std::size_t size, unsigned seed) {
+        std::vector<std::byte> bytes(size);
+        for (std::size_t i = 0; i < size; ++i)
+            bytes[i] = static_cast<std::byte>((i * 31 + i / 4096 + seed) % 251);
+        auto writer = std::move(BlobWriter::create("test")).value();
+        (void)writer.append(bytes);
+        return std::move(std::move(writer).seal()).value();
+    };
+    BootSource source{blob(kernel, 1), {}, std::move(line)};
+    if (initrd != 0)
+        source.initrd = blob(initrd, 2);
+    return std::make_shared<const BootSource>(std::move(source));
+}
+
+inline bool same_boot_source(const BootSourcePtr& a, const BootSourcePtr& b) {
+    const auto same = [](const Blob& one, const Blob& other) {
+        const auto x = std::move(one.map()).value(), y = std::move(other.map()).value();
+        return std::ranges::equal(x.bytes(), y.bytes());
+    };
+    if (a == nullptr || b == nullptr)
+        return a == b;
+    return same(a->kernel, b->kernel) && a->initrd.has_value() == b->initrd.has_value() &&
+           (!a->initrd || same(*a->initrd, *b->initrd)) && a->command_line == b->command_line;
+}
+
 // What the two machines share: one guest, one disk.
 struct World {
     std::atomic<int> running{0};
@@ -49,6 +75,7 @@ class TestPort : public MachinePort {
                 write_page(page, static_cast<std::uint32_t>(random()));
         timer.state = {11, 22};
         device.state = sample_device();
+        boot_with = make_boot_source(5000, 3000, "quiet");
         world_.disk_owner = this;
         if (state == RunState::Running)
             start_guest();
@@ -71,7 +98,8 @@ class TestPort : public MachinePort {
     HostState host;
     MachineDescription prepared_for;
     std::string own_notes = R"({"of": "the source"})";
-    std::string came_with;          // notes
+    std::string came_with; // notes
+    BootSourcePtr boot_with;
     bool writes_memory = true;      // the running guest
     std::string fails;              // the name of the call that fails
     std::function<void()> on_pause; // before the guest stops
@@ -136,19 +164,22 @@ class TestPort : public MachinePort {
     }
     void handed_over() override { (void)call("handed_over"); }
     std::vector<StateSection*> sections() override { return {&timer, &device}; }
+    BootSourcePtr boot_source() override { return boot_with; }
 
     Status discard_incoming() override {
         const void* self = this;
         world_.disk_owner.compare_exchange_strong(self, nullptr);
         TRY(memory_->discard_all());
+        boot_with.reset();
         return call("discard_incoming");
     }
     std::string notes() override { return own_notes; }
-    Status apply_incoming(const std::string& notes) override {
-        came_with = notes;
+    Status apply_incoming(BesideSections beside) override {
+        came_with = beside.notes;
         for (StateSection* const section : sections())
             TRY(section->commit_load());
         TRY(lock_disk());
+        boot_with = std::move(beside.boot);
         return call("apply_incoming");
     }
     Status take_over(RunState state) override {

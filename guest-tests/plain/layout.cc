@@ -2,6 +2,7 @@
 #include "guest-tests/plain/layout.h"
 
 #include "guest-tests/guest/programs/block_content.h"
+#include "migration/protocol/crc32c.h"
 
 #include <algorithm>
 #include <array>
@@ -10,8 +11,13 @@ namespace godwit::plain {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kPrograms{"mem", "disk", "heartbeat"};
+constexpr std::array<std::string_view, 4> kPrograms{"mem", "disk", "heartbeat", "reset"};
 constexpr std::size_t kLongestLine = 2000; // what guest::Options keeps, and a rest
+
+Result<BootImage> boot_image_of(const Blob& blob) {
+    const Mapping bytes = TRY(blob.map());
+    return BootImage{blob.size(), migration::crc32c(bytes.bytes())};
+}
 
 Status check_programs(const guest::Options& options) {
     std::string_view rest = options.text("prog", "");
@@ -21,7 +27,8 @@ Status check_programs(const guest::Options& options) {
         const std::string_view item = rest.substr(0, rest.find(','));
         rest.remove_prefix(std::min(rest.size(), item.size() + 1));
         if (std::ranges::find(kPrograms, item) == kPrograms.end())
-            return invalid_input("prog={}: a plain machine has the programs mem, disk and heartbeat", item);
+            return invalid_input("prog={}: a plain machine has the programs mem, disk, heartbeat and reset",
+                                 item);
     }
     return {};
 }
@@ -77,6 +84,19 @@ Status store_command_line(GuestMemory& memory, std::string_view line) {
     TRY(memory.write(address_of(memory, Layout::kCommandLine), std::as_bytes(std::span{page})));
     TRY_IN(check_programs(load_command_line(memory)), "command line");
     return {};
+}
+
+Status store_boot_images(GuestMemory& memory, const migration::BootSource& source) {
+    BootImages images;
+    images.kernel = TRY(boot_image_of(source.kernel));
+    if (source.initrd)
+        images.initrd = TRY(boot_image_of(*source.initrd));
+    return memory.write(address_of(memory, Layout::kBootImages), images);
+}
+
+BootImages load_boot_images(const GuestMemory& memory) {
+    const auto images = memory.read<BootImages>(address_of(memory, Layout::kBootImages));
+    return images.ok() ? images.value() : BootImages{};
 }
 
 guest::Options load_command_line(const GuestMemory& memory) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "guest-tests/guest/base/options.h"
+#include "migration/boot/boot_source.h"
 #include "vmm/base/address.h"
 #include "vmm/memory/guest_memory.h"
 
@@ -25,6 +26,7 @@ struct PageRange {
 };
 
 struct Layout {
+    static constexpr RamOffset kBootImages{0};
     static constexpr RamOffset kCommandLine{1 * kPageSize};
     static constexpr std::uint64_t kCommandLineBytes = kPageSize;
     static constexpr RamOffset kOutput{2 * kPageSize};
@@ -52,5 +54,17 @@ Gpa address_of(const GuestMemory& memory, RamOffset offset);
 // program that this machine does not have, is InvalidInput.
 Status store_command_line(GuestMemory& memory, std::string_view line);
 guest::Options load_command_line(const GuestMemory& memory);
+
+// What a kernel or an initrd was that the guest is booted with; an initrd that there is not is empty.
+struct BootImage {
+    std::uint64_t size = 0;
+    std::uint32_t sum = 0; // CRC-32C
+};
+struct BootImages {
+    BootImage kernel;
+    BootImage initrd;
+};
+Status store_boot_images(GuestMemory& memory, const migration::BootSource& source);
+BootImages load_boot_images(const GuestMemory& memory);
 
 } // namespace godwit::plain

@@ -5,6 +5,7 @@
 #include "guest-tests/plain/section.h"
 #include "vmm/base/log.h"
 #include "vmm/machine/board.h"
+#include "vmm/machine/boot/boot_files.h"
 
 #include <algorithm>
 #include <atomic>
@@ -21,6 +22,17 @@ constexpr std::chrono::seconds kLongestRest{1};
 const cpu::CpuModel kNoCpu{
     {{.function = 0, .eax = 1, .ebx = 0x69616c50, .ecx = 0x74697764, .edx = 0x6f472d6e}, {.function = 1}},
     {}};
+
+// A kernel that is no file.
+constexpr std::string_view kBuiltIn = "built-in";
+
+Result<Blob> read_kernel(const MachineConfig& config) {
+    if (config.kernel != kBuiltIn)
+        return boot::keep_file(config.kernel, "kernel", config.memory);
+    BlobWriter writer = TRY(BlobWriter::create("kernel"));
+    TRY(writer.append(std::as_bytes(std::span{kBuiltIn})));
+    return std::move(writer).seal();
+}
 
 Status refuse_what_it_lacks(const MachineConfig& config) {
     if (!config.nets.empty())
@@ -109,9 +121,23 @@ void PlainMachine::forget() {
     state_.disk = {};
 }
 
+Status PlainMachine::read_boot_source() {
+    if (config_.kernel.empty() || boot_source() != nullptr)
+        return {};
+    migration::BootSource source{TRY(read_kernel(config_)), {}, config_.command_line};
+    source.kernel_name = fmt::format("'{}'", config_.kernel);
+    if (!config_.initrd.empty())
+        source.initrd = TRY(boot::keep_file(config_.initrd, "initrd", config_.memory));
+    set_given_boot_source(std::make_shared<const migration::BootSource>(std::move(source)));
+    return {};
+}
+
 Status PlainMachine::boot() {
     TRY(lock_disks());
-    return store_command_line(*memory_, config_.command_line);
+    TRY(read_boot_source());
+    const migration::BootSourcePtr source = boot_source();
+    TRY(store_command_line(*memory_, source->command_line));
+    return store_boot_images(*memory_, *source);
 }
 
 Status PlainMachine::clear() {
@@ -126,7 +152,7 @@ Status PlainMachine::start() {
     serial_->resume();
     clock_base_ = Cpus::Clock::now() - std::chrono::nanoseconds{state_.clock.now};
     programs_.emplace(Programs::Machine{*memory_, *serial_, first_disk(), [this] { cpus_->wake(); },
-                                        [this] { power_off(); }},
+                                        [this] { power_off(); }, [this] { reset_itself(); }},
                       state_);
     cpus_->resume();
     return {};
@@ -154,6 +180,11 @@ std::chrono::nanoseconds PlainMachine::step(std::uint32_t cpu) {
 void PlainMachine::power_off() {
     set_stopped_by_guest(GuestStop::PowerOff);
     events_.guest_powered_off();
+}
+
+void PlainMachine::reset_itself() {
+    set_stopped_by_guest();
+    events_.guest_reset();
 }
 
 void PlainMachine::press_power_button() {

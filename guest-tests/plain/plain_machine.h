@@ -36,8 +36,10 @@ class PlainMachine final : public Guest {
     ~PlainMachine() override;
 
     const MachineConfig& config() const override { return config_; }
-    // The programs are built in; the kernel that the configuration names is not looked at.
+    // The programs are built in; of the kernel and the initrd that the configuration names, the guest reports
+    // what they are.
     Status boot() override;
+    Status read_boot_source() override;
     void press_power_button() override;
 
     migration::MachinePort& port() override { return port_; }
@@ -83,6 +85,7 @@ class PlainMachine final : public Guest {
     std::uint64_t now() const;
     std::chrono::nanoseconds step(std::uint32_t cpu);
     void power_off();
+    void reset_itself();
 
     Status stop() override;
     Status start() override;

@@ -47,6 +47,7 @@ class Running {
         config.memory = std::uint64_t{4} << 20;
         config.cpus = 2;
         config.serial = "file=" + path_of(serial_);
+        config.kernel = "built-in";
         config.command_line = line;
         config.disks.push_back({path_of(disk), false, "disk0", {}});
         auto made = PlainMachine::create(config, *loop_, events_);

@@ -111,7 +111,7 @@ std::uint64_t Programs::take_turn(std::uint64_t now) {
         if (!output_.empty())
             return now + kMillisecond;
         enter(Stage::Off);
-        machine_.power_off();
+        options_.has_item("prog", "reset") ? machine_.reset() : machine_.power_off();
         break;
     case Stage::Off:
         break;
@@ -125,6 +125,12 @@ void Programs::boot() {
         .add("cpus", state_.cpus.size())
         .add("ram", machine_.memory.size())
         .add("cmdline", fmt::format("\"{}\"", options_.line()));
+    const BootImages images = load_boot_images(machine_.memory);
+    Report(output_, "booted")
+        .add("kernel", images.kernel.size)
+        .add_hex("kernel_crc32c", images.kernel.sum)
+        .add("initrd", images.initrd.size)
+        .add_hex("initrd_crc32c", images.initrd.sum);
     Report(output_, "cpus")
         .add("online", state_.cpus.size())
         .add("tsc_hz", kSecond) // the guest's clock counts nanoseconds
@@ -221,6 +227,8 @@ void Programs::finish(std::uint64_t now) {
         Failure(output_, state_.programs, "disk", "does_not_finish");
     print_status();
     Report(output_, "exit").add("status", state_.programs.failures != 0 ? 1 : 0);
+    if (options_.has_item("prog", "reset"))
+        Report(output_, "reset");
     enter(Stage::Leaving);
 }
 

@@ -28,6 +28,7 @@ class Programs {
         const virtio::BlkImage* disk; // the first one, or null
         std::function<void()> wake_all;
         std::function<void()> power_off;
+        std::function<void()> reset;
     };
 
     Programs(const Machine& machine, State& state);

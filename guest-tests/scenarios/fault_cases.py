@@ -5,7 +5,7 @@ import dataclasses
 from fault_proxy import Action, Fault, When
 
 # In the order of a migration. The second member: only after FINAL_ROUND.
-TO_COMMIT = [("HELLO", False), ("HELLO_REPLY", False), ("RAM", False), ("RAM_ZERO", False), ("ROUND_END", False),
+TO_COMMIT = [("HELLO", False), ("HELLO_REPLY", False), ("BOOT", False), ("RAM", False), ("RAM_ZERO", False), ("ROUND_END", False),
              ("ROUND_ACK", False), ("FINAL_ROUND", False), ("RAM", True), ("ROUND_END", True), ("STATE", False),
              ("READY", False)]
 

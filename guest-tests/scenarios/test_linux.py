@@ -215,6 +215,22 @@ def test_entropy_comes_from_the_device_before_and_after_a_move(scene, booted):
     assert_no_complaint(*chain)
 
 
+def test_a_reboot_after_a_restore_and_a_move(scene, booted):
+    """With the kernel, the initramfs and the command line that came along."""
+    scene.with_network()
+    source = booted.restore(scene)
+    there = scene.receive("there", disk=scene.path / "disk.raw", tap="tap1", rng=True)
+    source.cli("migrate", there.address)
+    source.expect_exit(0)
+    wait_beats(there, 2)
+    said = len(there.lines)
+    there.send(b"ra")
+    there.wait_line(r"GT linux reset type=acpi", linux_guest.PATIENCE)
+    for line in (r"GT linux disk ready", r"GT linux tcp ready", r"GT linux clock n=2 "):
+        there.wait_line(line, linux_guest.PATIENCE, after=said)
+    finish(there)
+
+
 @pytest.mark.parametrize("way", ["acpi", "bios", "efi", "kbd", "pci"])
 def test_reset_by(scene, booted, way):
     """Whichever way a kernel believes in; one with CONFIG_EFI, as those of distributions, takes efi here, and then bios."""

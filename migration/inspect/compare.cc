@@ -36,6 +36,7 @@ class Compare {
         if (first_.machine != second_.machine)
             add("", "machine", first_.machine, second_.machine);
         ram();
+        boots_with();
         for (const Section& section : first_.sections) {
             const Section* const other = find(second_, section);
             if (other == nullptr)
@@ -87,6 +88,23 @@ class Compare {
             if (value_of(ours, name) != value_of(others, name))
                 add(std::string{kProcessor}, std::string{name}, value_of(ours, name), value_of(others, name));
         result_.fields += all.size();
+    }
+
+    // A QEMU's file tells nothing of it.
+    void boots_with() {
+        if (!first_.ram || !second_.ram || !first_.ram->boot || !second_.ram->boot)
+            return;
+        const wire::BootHeader& a = *first_.ram->boot;
+        const wire::BootHeader& b = *second_.ram->boot;
+        const auto text = [](const wire::BootHeader& boot, std::size_t part) {
+            return boot.sizes[part] == 0
+                       ? std::string{}
+                       : fmt::format("{}, CRC-32C {:08x}", size_text(boot.sizes[part]), boot.sums[part]);
+        };
+        for (std::size_t part = 0; part < kBootParts; ++part)
+            if (text(a, part) != text(b, part))
+                add("boots with", std::string{to_string(BootPart{static_cast<std::uint8_t>(part)})},
+                    text(a, part), text(b, part));
     }
 
     void ram() {

@@ -46,8 +46,10 @@ Status RamScan::start(wire::Input& in) {
 Status RamScan::pages(wire::Input& in) {
     for (;;) {
         const auto word = TRY(in.be<std::uint64_t>());
-        if (word == ram_flag::kEos)
+        if (word == ram_flag::kEos) {
+            boot_mark_.end_part();
             return {};
+        }
         TRY(page_record(in, word));
     }
 }
@@ -71,22 +73,19 @@ Status RamScan::page_record(wire::Input& in, std::uint64_t word) {
     if (address >= block.size)
         return corrupt("page {:#x} is outside of RAM block '{}' of {} bytes", address, block.name,
                        block.size);
+    const bool first_page = block.name == wire::kRamBlock && address == 0;
+    if (kind != ram_flag::kZero && !(boot_mark_.found() || boot_mark_.inside()))
+        boot_mark_.saw_other();
     switch (kind) {
     case ram_flag::kZero: {
         const auto fill = TRY(in.be<std::uint8_t>());
+        boot_mark_.saw_zeros(first_page && fill == 0);
         ++block.zero_pages;
         note(address / kPageSize, at, fill == 0, fill);
         return {};
     }
-    case ram_flag::kPage: {
-        ++block.data_pages;
-        if (!keep_pages_)
-            return in.skip(kPageSize);
-        page_.resize(kPageSize);
-        TRY(in.read(page_));
-        note(address / kPageSize, at, false, crc32c(page_));
-        return {};
-    }
+    case ram_flag::kPage:
+        return data_page(in, block, address, at);
     case kDelta: {
         ++block.packed_pages;
         TRY(in.skip(1));
@@ -100,6 +99,28 @@ Status RamScan::page_record(wire::Input& in, std::uint64_t word) {
         return in.skip(length);
     }
     }
+}
+
+Status RamScan::data_page(wire::Input& in, RamBlock& block, std::uint64_t address, std::uint64_t at) {
+    if (boot_mark_.inside())
+        return in.skip(kPageSize);
+    const bool perhaps_boot = boot_mark_.found();
+    if (!keep_pages_ && !perhaps_boot) {
+        ++block.data_pages;
+        return in.skip(kPageSize);
+    }
+    page_.resize(kPageSize);
+    TRY(in.read(page_));
+    if (perhaps_boot)
+        ram_.boot = boot_mark_.header(page_);
+    if (ram_.boot && boot_mark_.inside()) {
+        block.zero_pages = 0; // those of the mark
+        ram_.pages.clear();
+        return {};
+    }
+    ++block.data_pages;
+    note(address / kPageSize, at, false, crc32c(page_));
+    return {};
 }
 
 void RamScan::note(std::uint64_t page, std::uint64_t offset, bool zero, std::uint32_t key) {

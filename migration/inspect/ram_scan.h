@@ -23,12 +23,14 @@ class RamScan {
 
   private:
     Status page_record(wire::Input& in, std::uint64_t word);
+    Status data_page(wire::Input& in, RamBlock& block, std::uint64_t address, std::uint64_t at);
     void note(std::uint64_t page, std::uint64_t offset, bool zero, std::uint32_t key);
 
     Ram& ram_;
     bool keep_pages_;
     bool physical_bases_;
     std::optional<std::uint32_t> current_; // block of the last page record
+    wire::BootMark boot_mark_;
     std::vector<std::byte> page_;
 };
 

@@ -80,6 +80,11 @@ Json ram_json(const Ram& ram) {
                                   {"data_pages", block.data_pages},
                                   {"zero_pages", block.zero_pages},
                                   {"packed_pages", block.packed_pages}});
+    if (ram.boot.has_value())
+        for (std::size_t part = 0; part < kBootParts; ++part)
+            if (ram.boot->sizes[part] != 0)
+                json["boots_with"][std::string{to_string(BootPart{static_cast<std::uint8_t>(part)})}] = {
+                    {"size", ram.boot->sizes[part]}, {"crc32c", fmt::format("{:08x}", ram.boot->sums[part])}};
     return json;
 }
 

@@ -66,6 +66,8 @@ class Text {
             ram(*view_.ram);
         else
             line("  RAM          none");
+        if (view_.ram.has_value() && view_.ram->boot.has_value())
+            line("  boots with   {}", boot_text(*view_.ram->boot));
         line("  devices      {} in {} sections", size_text(devices), view_.sections.size());
         if (view_.description_size != 0)
             line("  description  {}, at byte {}", size_text(view_.description_size),
@@ -84,6 +86,16 @@ class Text {
             line("  problems     none");
         else
             line("  problems     {}", view_.problems.size());
+    }
+
+    static std::string boot_text(const wire::BootHeader& boot) {
+        std::string text;
+        for (std::size_t part = 0; part < kBootParts; ++part)
+            if (boot.sizes[part] != 0)
+                text += fmt::format("{}{} of {}", text.empty() ? "" : ", ",
+                                    to_string(BootPart{static_cast<std::uint8_t>(part)}),
+                                    size_text(boot.sizes[part]));
+        return text;
     }
 
     void ram(const Ram& ram) {

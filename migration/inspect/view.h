@@ -4,6 +4,8 @@
 // they occupy, what RAM the stream carries, and what is wrong with it. Plain values, any thread.
 #pragma once
 
+#include "migration/wire/boot_pages.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -70,7 +72,8 @@ struct Ram {
     std::uint64_t sections = 0;
     bool complete = false;
     std::vector<RamBlock> blocks;
-    std::vector<PageRun> pages; // when asked for
+    std::vector<PageRun> pages;           // when asked for
+    std::optional<wire::BootHeader> boot; // what the guest is booted with
 };
 
 struct Command {

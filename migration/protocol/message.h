@@ -42,11 +42,13 @@ enum class Message : std::uint16_t {
     Attach = 18,      // S, first on a further connection: which migration it belongs to
     RamPacked = 19,   // S: as RAM, with the pages compressed as one block
     Verify = 20,      // S: checksums of all of RAM while the guest is paused
+    Boot = 21,        // S, before the first round: a piece of what the guest is booted with
 };
 
 inline constexpr std::uint32_t kPagesPerFrame = 256;
 inline constexpr std::uint32_t kRangesPerFrame = 4096;
 inline constexpr std::uint32_t kDigestsPerFrame = 16384;
+inline constexpr std::uint32_t kBootBytesPerFrame = 1 << 20;
 
 struct MessageTraits {
     Message type;
@@ -77,6 +79,7 @@ inline constexpr std::array kMessages{
     MessageTraits{Message::Attach, "ATTACH", 64, 0},
     MessageTraits{Message::RamPacked, "RAM_PACKED", kPagesPerFrame * 16 + 4, kPagesPerFrame * 4096},
     MessageTraits{Message::Verify, "VERIFY", kDigestsPerFrame * 4 + 12, 0},
+    MessageTraits{Message::Boot, "BOOT", kBootBytesPerFrame + 32, 0},
 };
 
 constexpr const MessageTraits* traits_of(Message type) {

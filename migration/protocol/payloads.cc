@@ -227,6 +227,33 @@ Result<Verify> decode_verify(std::span<const std::byte> body) {
     return verify;
 }
 
+Bytes encode(const BootPiece& piece) {
+    ByteWriter out;
+    out.le(static_cast<std::uint8_t>(piece.part));
+    out.le(piece.total);
+    out.le(piece.offset);
+    out.le(piece.sum);
+    out.append(piece.bytes);
+    return out.take();
+}
+
+Result<BootPiece> decode_boot(std::span<const std::byte> body) {
+    ByteReader in{body};
+    BootPiece piece;
+    const auto part = TRY(in.le<std::uint8_t>());
+    if (part >= kBootParts)
+        return error(ErrorCode::Protocol, "part {} of what the guest is booted with", part);
+    piece.part = BootPart{part};
+    piece.total = TRY(in.le<std::uint64_t>());
+    piece.offset = TRY(in.le<std::uint64_t>());
+    piece.sum = TRY(in.le<std::uint32_t>());
+    if (in.remaining() > kBootBytesPerFrame)
+        return error(ErrorCode::Protocol, "a piece of {} bytes of the {}, at most {} can be", in.remaining(),
+                     to_string(piece.part), kBootBytesPerFrame);
+    piece.bytes = TRY(in.take(in.remaining()));
+    return piece;
+}
+
 Bytes encode(const Attach& attach) {
     ByteWriter out;
     out.append(attach.id);

@@ -4,6 +4,7 @@
 // Pure functions.
 #pragma once
 
+#include "migration/boot/boot_assembly.h"
 #include "migration/parameters.h"
 #include "migration/preflight/description.h"
 #include "migration/run_state.h"
@@ -36,8 +37,9 @@ enum class Purpose : std::uint8_t {
 inline constexpr std::uint64_t kCanVerify = 1;
 inline constexpr std::uint64_t kCanZstd = 2;
 inline constexpr std::uint64_t kCanLz4 = 4;
+inline constexpr std::uint64_t kCanBoot = 8;
 inline constexpr std::uint64_t kKnowsWeights = 16; // in CHECK_REPORT
-inline constexpr std::uint64_t kCapabilities = kCanVerify | kCanZstd | kCanLz4 | kKnowsWeights;
+inline constexpr std::uint64_t kCapabilities = kCanVerify | kCanZstd | kCanLz4 | kCanBoot | kKnowsWeights;
 
 // HELLO and its reply. The first twelve bytes stay the same in every version of the protocol.
 struct Hello {
@@ -97,6 +99,18 @@ struct Verify {
 };
 Bytes encode_verify(std::uint64_t first, std::span<const std::uint32_t> digests);
 Result<Verify> decode_verify(std::span<const std::byte> body);
+
+// BOOT: the bytes of a part that follow those which were sent.
+struct BootPiece {
+    BootPart part = BootPart::Kernel;
+    std::uint64_t total = 0; // of the part
+    std::uint64_t offset = 0;
+    std::uint32_t sum = 0; // CRC-32C of the part up to the end of this piece
+    std::span<const std::byte> bytes;
+};
+Bytes encode(const BootPiece& piece);
+// The bytes are part of `body`. Whether they fit what is here already is BootAssembly's to say.
+Result<BootPiece> decode_boot(std::span<const std::byte> body);
 
 // The first word on a further connection.
 struct Attach {

@@ -43,6 +43,9 @@ class OutgoingLinks {
     Status attach(std::unique_ptr<Channel> channel, const MigrationId& id);
     std::uint32_t connections() const { return 1 + static_cast<std::uint32_t>(links_.size()); }
 
+    // Of what all of them send together; null without one.
+    RateLimit* limit() { return options_.max_bandwidth ? &limit_ : nullptr; }
+
     // Of all but the first. Precondition: no round is being sent.
     std::uint64_t bytes_written() const;
 
@@ -75,7 +78,6 @@ class OutgoingLinks {
         : memory_(memory), main_(main), progress_(progress), stop_(std::move(stop)),
           options_(std::move(options)), limit_(options_.max_bandwidth),
           sender_(memory, main, progress, std::move(codec), limit()) {}
-    RateLimit* limit() { return options_.max_bandwidth ? &limit_ : nullptr; }
     void thread_main(Link& link, std::uint32_t index);
     static Result<RoundCount> serve(Link& link, const Task& task);
     Result<RoundCount> watch_links();

@@ -11,8 +11,10 @@ Status RamReceiver::take(const Frame& frame, IncomingRam::Guest guest) {
         return data(frame, guest);
     case Message::RamPacked:
         return packed(frame, guest);
-    default:
+    case Message::RamZero:
         return zero(frame);
+    default:
+        return error(ErrorCode::Protocol, "{} came where pages were due", to_string(frame.type));
     }
 }
 

@@ -52,9 +52,43 @@ Status RamReader::pages(Input& in) {
     for (;;) {
         const auto word = TRY(in.be<std::uint64_t>());
         if (word == ram_flag::kEos)
-            return {};
+            return end_part();
         TRY(page_record(in, word));
     }
+}
+
+Status RamReader::end_part() {
+    const bool boot = boot_mark_.inside();
+    boot_mark_.end_part();
+    return boot ? boot_.end() : Status{};
+}
+
+Status RamReader::zero_record(Input& in, RamOffset offset, bool ours) {
+    const auto fill = TRY(in.be<std::uint8_t>());
+    if (fill == 0)
+        boot_mark_.saw_zeros(ours && offset == RamOffset{0});
+    else
+        boot_mark_.saw_other();
+    if (ours)
+        target_.fill(offset, std::byte{fill});
+    return {};
+}
+
+// The header, and all that follows it in its part.
+Status RamReader::boot_page(Input& in, RamOffset offset) {
+    std::array<std::byte, kPageSize> page;
+    const std::uint64_t begin = in.offset();
+    TRY(in.read(page));
+    if (boot_mark_.inside()) {
+        boot_place_.end = in.offset();
+        return boot_.page(page);
+    }
+    if (const auto header = boot_mark_.header(page)) {
+        boot_place_ = {begin, in.offset()};
+        return boot_.begin(*header);
+    }
+    std::ranges::copy(page, target_.page(offset).begin());
+    return {};
 }
 
 Status RamReader::page_record(Input& in, std::uint64_t word) {
@@ -77,17 +111,19 @@ Status RamReader::page_record(Input& in, std::uint64_t word) {
                        block.size);
 
     const bool ours = block.name == kRamBlock;
+    if (boot_mark_.inside() && (!ours || kind != ram_flag::kPage || offset != RamOffset{0}))
+        return corrupt("RAM record {:#x} among the pages of what the guest is booted with", word);
+    if (boot_mark_.inside() ||
+        (boot_mark_.found() && ours && kind == ram_flag::kPage && offset == RamOffset{0}))
+        return boot_page(in, offset);
     if (ours) {
         if (marks_.empty() || in.offset() / kSumBlock != marks_.back().offset / kSumBlock)
             marks_.push_back({in.offset(), offset, marks_.empty() ? offset : last_page_});
         last_page_ = offset;
     }
-    if (kind == ram_flag::kZero) {
-        const auto fill = TRY(in.be<std::uint8_t>());
-        if (ours)
-            target_.fill(offset, std::byte{fill});
-        return {};
-    }
+    if (kind == ram_flag::kZero)
+        return zero_record(in, offset, ours);
+    boot_mark_.saw_other();
     return ours ? in.read(target_.page(offset)) : in.skip(kPageSize);
 }
 

@@ -5,8 +5,10 @@
 // One thread.
 #pragma once
 
+#include "migration/wire/boot_pages.h"
 #include "migration/wire/format.h"
 #include "migration/wire/input.h"
+#include "migration/wire/stream_sums.h"
 #include "vmm/base/address.h"
 
 #include <string>
@@ -25,7 +27,7 @@ class RamTarget {
 
 class RamReader {
   public:
-    explicit RamReader(RamTarget& target) : target_(target) {}
+    explicit RamReader(RamTarget& target) : target_(target), boot_(target.size()) {}
 
     // The first page record in each block of kSumBlock bytes of the stream.
     struct Mark {
@@ -35,6 +37,10 @@ class RamReader {
     };
     const std::vector<Mark>& marks() const { return marks_; }
     RamOffset last_page() const { return last_page_; }
+
+    // What the guest is booted with, if that came; once, when RAM is complete. Where it lay in the stream.
+    Result<BootSourcePtr> take_boot() { return boot_.take(); }
+    const ByteRange& boot_place() const { return boot_place_; }
 
     // Bodies of START, and of PART or END; the input stands behind the section's header.
     Status start(Input& in);
@@ -48,8 +54,14 @@ class RamReader {
 
     Status block_list(Input& in, std::uint64_t total);
     Status page_record(Input& in, std::uint64_t word);
+    Status zero_record(Input& in, RamOffset offset, bool ours);
+    Status boot_page(Input& in, RamOffset offset);
+    Status end_part();
 
     RamTarget& target_;
+    BootMark boot_mark_;
+    BootPages boot_;
+    ByteRange boot_place_{};
     std::vector<Mark> marks_;
     RamOffset last_page_{};
     std::vector<Block> blocks_;

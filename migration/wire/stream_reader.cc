@@ -59,6 +59,8 @@ Result<RunState> StreamReader::items() {
             TRY(check_complete());
             TRY(description());
             TRY(global_state_.commit_load());
+            if (ram_.has_value())
+                boot_ = TRY(ram_->take_boot());
             return global_state_.state();
         case Item::Command:
             return error(ErrorCode::Incompatible,

@@ -43,6 +43,9 @@ class StreamReader {
     // that was refused only if it was read on.
     const GuestNotes& notes() const { return notes_; }
 
+    // What the guest is booted with; null where that is not in the stream. After load().
+    const BootSourcePtr& boot_source() const { return boot_; }
+
   private:
     enum class RamPhase { None, Started, Complete };
 
@@ -91,6 +94,7 @@ class StreamReader {
     bool damage_told_ = false;  // the sums were compared
     std::optional<std::uint64_t> failed_at_;
     GuestNotes notes_;
+    BootSourcePtr boot_;
 };
 
 } // namespace godwit::migration::wire

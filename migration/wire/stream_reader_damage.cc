@@ -78,6 +78,8 @@ std::string StreamReader::content_text(const ByteRange& range) const {
         const RamOffset last = behind == marks.end() ? ram_->last_page() : behind->before;
         text = fmt::format("RAM from page {} to {}", first == marks.end() ? last : first->before, last);
     }
+    if (const ByteRange& boot = ram_->boot_place(); boot.end > range.begin && boot.begin < range.end)
+        text = "what the guest is booted with";
     for (const Slot& slot : slots_)
         if (slot.place.end > range.begin && slot.place.begin < range.end)
             text += fmt::format("{}section '{}'", text.empty() ? "" : ", ",

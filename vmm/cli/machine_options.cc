@@ -60,4 +60,21 @@ Result<MachineConfig> MachineOptions::config() const {
     return config;
 }
 
+void BootOptions::add_to(CLI::App& app, For use) {
+    const std::string_view when =
+        use == For::Start ? "" : "for a reboot, instead of what comes with the guest: ";
+    CLI::Option* const kernel =
+        app.add_option("-k,--kernel", kernel_,
+                       fmt::format("{}kernel: an ELF image with a PVH note, or a Linux bzImage", when))
+            ->required(use == For::Start);
+    app.add_option("-i,--initrd", initrd_, fmt::format("{}initial RAM disk", when))->needs(kernel);
+    app.add_option("-a,--cmdline", command_line_, fmt::format("{}kernel command line", when))->needs(kernel);
+}
+
+void BootOptions::apply(MachineConfig& config) const {
+    config.kernel = kernel_;
+    config.initrd = initrd_;
+    config.command_line = command_line_;
+}
+
 } // namespace godwit::cli

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The options that describe a machine, the same for `run`, `receive` and `restore`.
+// The options that describe a machine and what it boots, the same for `run`, `receive` and `restore`.
 #pragma once
 
 #include "vmm/machine/config/machine_config.h"
@@ -31,6 +31,22 @@ class MachineOptions {
     std::vector<std::string> disks_;
     std::vector<std::string> nets_;
     std::vector<std::string> rngs_;
+};
+
+// What the guest is booted with.
+class BootOptions {
+  public:
+    enum class For {
+        Start, // the kernel must be given
+        Later, // a guest comes, and brings what it is booted with
+    };
+    void add_to(CLI::App& app, For use);
+    void apply(MachineConfig& config) const;
+
+  private:
+    std::string kernel_;
+    std::string initrd_;
+    std::string command_line_;
 };
 
 } // namespace godwit::cli

@@ -89,19 +89,13 @@ ExitStatus run_instance(control::InstanceOptions options, const GuestFactory& fa
 Command add_run(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
-        std::string kernel;
-        std::string initrd;
-        std::string command_line;
+        BootOptions boot;
         bool paused = false;
         bool no_reboot = false;
     };
     auto options = std::make_shared<Options>();
     CLI::App* const app = program.add_subcommand("run", "boot a guest and run it until it powers off");
-    app->add_option("-k,--kernel", options->kernel,
-                    "kernel: an ELF image with a PVH note, or a Linux bzImage")
-        ->required();
-    app->add_option("-i,--initrd", options->initrd, "initial RAM disk");
-    app->add_option("-a,--cmdline", options->command_line, "kernel command line");
+    options->boot.add_to(*app, BootOptions::For::Start);
     options->machine.add_to(*app);
     app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
@@ -111,9 +105,7 @@ Command add_run(CLI::App& program, const GuestFactory& factory) {
                     return report(config.error());
                 control::InstanceOptions instance;
                 instance.machine = std::move(config).value();
-                instance.machine.kernel = options->kernel;
-                instance.machine.initrd = options->initrd;
-                instance.machine.command_line = options->command_line;
+                options->boot.apply(instance.machine);
                 instance.control_path = options->machine.control_path;
                 instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
@@ -124,6 +116,7 @@ Command add_run(CLI::App& program, const GuestFactory& factory) {
 Command add_receive(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
+        BootOptions boot;
         std::string address;
         long peer_timeout = std::chrono::floor<std::chrono::seconds>(migration::kDefaultTimeout).count();
         migration::TlsOptions tls;
@@ -140,6 +133,7 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
     app->add_option("address", options->address, "where to listen: tcp:HOST:PORT, tcp:[::]:PORT or unix:PATH")
         ->required();
     options->machine.add_to(*app);
+    options->boot.add_to(*app, BootOptions::For::Later);
     app->add_option("--peer-timeout", options->peer_timeout,
                     "seconds without a word of the source after which the attempt has failed")
         ->check(CLI::Range(1, 3600))
@@ -175,6 +169,7 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
                     return report(config.error());
                 control::InstanceOptions instance;
                 instance.machine = std::move(config).value();
+                options->boot.apply(instance.machine);
                 instance.control_path = options->machine.control_path;
                 instance.incoming = options->address;
                 instance.peer_timeout = std::chrono::seconds{options->peer_timeout};
@@ -192,6 +187,7 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
 Command add_restore(CLI::App& program, const GuestFactory& factory) {
     struct Options {
         MachineOptions machine;
+        BootOptions boot;
         std::string file;
         std::vector<std::string> accepted;
         bool disks_changed = false;
@@ -206,6 +202,7 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
            "input, or unix:PATH, to wait for it on a socket")
         ->required();
     options->machine.add_to(*app);
+    options->boot.add_to(*app, BootOptions::For::Later);
     add_accept(*app, options->accepted);
     app->add_flag("--disks-changed", options->disks_changed,
                   "go on although a disk was written since the guest was saved, which it does not know of");
@@ -220,6 +217,7 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
                     return report(config.error());
                 control::InstanceOptions instance;
                 instance.machine = std::move(config).value();
+                options->boot.apply(instance.machine);
                 instance.control_path = options->machine.control_path;
                 instance.restore = options->file;
                 if (options->file == "-" || options->file == "/dev/stdin") {

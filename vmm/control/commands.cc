@@ -66,7 +66,11 @@ struct Commands {
         responder.success();
     }
     static void system_reset(Instance& instance, const Request&, const Responder& responder) {
-        on_conductor(instance, responder, [](Instance& i) { return i.restart(); });
+        on_conductor(instance, responder, [](Instance& i) -> Status {
+            if (i.guest_->held(Guest::Hold::NotStarted))
+                return invalid_input("the guest has not arrived yet");
+            return i.restart();
+        });
     }
     static void query_status(Instance& instance, const Request&, const Responder& responder) {
         const std::string_view status = instance.status_name();

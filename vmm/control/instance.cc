@@ -100,6 +100,8 @@ ExitStatus Instance::run() {
 }
 
 Status Instance::begin() {
+    if (!options_.incoming.empty() || !options_.restore.empty())
+        TRY(guest_->read_boot_source());
     if (!options_.incoming.empty()) {
         Incoming::Callbacks callbacks;
         callbacks.begun = [this](const std::string& peer) {
@@ -220,8 +222,10 @@ Status Instance::cont() {
 Status Instance::restart() {
     if (guest_->held(Guest::Hold::HandedOver))
         return invalid_input("the guest was handed over to another process");
-    if (options_.machine.kernel.empty())
-        return invalid_input("this process received the guest and has no kernel to start it again");
+    if (guest_->boot_source() == nullptr)
+        return invalid_input(
+            "the guest came without what it is booted with, and no kernel was given here: there "
+            "is nothing to start it again with");
     const auto move = TRY(interrupt_migration());
     TRY(guest_->hold(Guest::Hold::Restart));
     TRY(guest_->reset());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/guest.h"
 
+#include "vmm/base/log.h"
+
 namespace godwit {
 
 Error stop_error(GuestStop stop) {
@@ -23,6 +25,27 @@ Status Guest::reset() {
     TRY(clear());
     stopped_by_guest_ = GuestStop::None;
     return {};
+}
+
+migration::BootSourcePtr Guest::boot_source() const {
+    const std::lock_guard lock{boot_mutex_};
+    return given_ != nullptr ? given_ : came_;
+}
+
+void Guest::set_given_boot_source(migration::BootSourcePtr source) {
+    const std::lock_guard lock{boot_mutex_};
+    given_ = std::move(source);
+}
+
+void Guest::set_boot_source_that_came(migration::BootSourcePtr source) {
+    const std::lock_guard lock{boot_mutex_};
+    if (source != nullptr && given_ != nullptr) {
+        log::info("the guest will reboot with the kernel {} that was given here, not with the one that came "
+                  "with it",
+                  given_->kernel_name);
+        source.reset(); // nobody would use it
+    }
+    came_ = std::move(source);
 }
 
 Status Guest::hold(Hold reason) {

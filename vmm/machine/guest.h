@@ -14,6 +14,7 @@
 // loop's and those that run the guest (holding waits for these, and they may wait for the loop).
 #pragma once
 
+#include "migration/boot/boot_source.h"
 #include "migration/machine_port.h"
 #include "migration/state/section.h"
 #include "vmm/base/result.h"
@@ -56,8 +57,16 @@ class Guest {
 
     virtual const MachineConfig& config() const = 0;
 
-    // Takes the disks' locks and prepares the guest's start. Precondition: never run, or reset.
+    // Takes the disks' locks and prepares the guest's start. Precondition: never run, or reset; boot_source()
+    // is known, or the configuration names it.
     virtual Status boot() = 0;
+    // What the configuration names to boot with is read and checked, if it names anything; boot() does the
+    // same.
+    virtual Status read_boot_source() = 0;
+    // What it boots with: what the configuration named, else what came with the guest, else null.
+    migration::BootSourcePtr boot_source() const;
+    // It came with the guest; null when the guest is not here any more. A source that was given stays.
+    void set_boot_source_that_came(migration::BootSourcePtr source);
     // Back to the state after creation, guest RAM included. Precondition: held.
     Status reset();
 
@@ -114,6 +123,7 @@ class Guest {
     virtual void arrived() = 0;
 
   protected:
+    void set_given_boot_source(migration::BootSourcePtr source);
     // On the threads that run the guest, before MachineEvents hears of it.
     void set_stopped_by_guest(GuestStop stop) { stopped_by_guest_ = stop; }
 
@@ -127,6 +137,9 @@ class Guest {
     std::mutex life_;                                                      // serialises hold, release, reset
     std::atomic<unsigned> holds_{static_cast<unsigned>(Hold::NotStarted)}; // written under life_
     std::atomic<GuestStop> stopped_by_guest_{GuestStop::None};
+    mutable std::mutex boot_mutex_;
+    migration::BootSourcePtr given_; // under boot_mutex_
+    migration::BootSourcePtr came_;  // under boot_mutex_
 };
 
 } // namespace godwit

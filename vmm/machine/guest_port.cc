@@ -48,6 +48,7 @@ Status GuestPort::prepare_for(const migration::MachineDescription& description) 
 }
 
 Status GuestPort::discard_incoming() {
+    guest_.set_boot_source_that_came(nullptr);
     const Status unlocked = guest_.unlock_disks();
     TRY(guest_.reset());
     return unlocked;
@@ -57,13 +58,15 @@ std::string GuestPort::notes() {
     return to_json(Standstill{guest_.stopped_at(), {}});
 }
 
-Status GuestPort::apply_incoming(const std::string& notes) {
-    const Standstill standstill = TRY_IN(parse_standstill(notes), "what is said of the guest's pause");
+Status GuestPort::apply_incoming(migration::BesideSections beside) {
+    const Standstill standstill = TRY_IN(parse_standstill(beside.notes), "what is said of the guest's pause");
     for (StateSection* const section : guest_.sections())
         TRY_IN(section->commit_load(), section->id().name);
     if (standstill.stopped_at)
         guest_.set_stopped_at(*standstill.stopped_at);
-    return guest_.lock_disks();
+    TRY(guest_.lock_disks());
+    guest_.set_boot_source_that_came(std::move(beside.boot));
+    return {};
 }
 
 Status GuestPort::take_over(migration::RunState state) {

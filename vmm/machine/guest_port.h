@@ -19,6 +19,7 @@ class GuestPort : public migration::MachinePort {
     GuestMemory& memory() final { return guest_.memory(); }
     std::vector<StateSection*> sections() final { return guest_.sections(); }
     std::string notes() final;
+    migration::BootSourcePtr boot_source() final { return guest_.boot_source(); }
 
     migration::RunState run_state() final;
     Status pause() final;
@@ -30,7 +31,7 @@ class GuestPort : public migration::MachinePort {
 
     Status prepare_for(const migration::MachineDescription& description) final;
     Status discard_incoming() final;
-    Status apply_incoming(const std::string& notes) final;
+    Status apply_incoming(migration::BesideSections beside) final;
     Status take_over(migration::RunState state) final;
 
   private:

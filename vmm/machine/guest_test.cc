@@ -13,6 +13,7 @@ class HeldGuest final : public Guest {
   public:
     const MachineConfig& config() const override { return config_; }
     Status boot() override { return {}; }
+    Status read_boot_source() override { return {}; }
     void press_power_button() override {}
     std::string console() const override { return {}; }
     migration::MachinePort& port() override { std::abort(); }
@@ -30,6 +31,8 @@ class HeldGuest final : public Guest {
     std::vector<DiskContent> disk_contents() const override { return {}; }
     Status begin_generation() override { return {}; }
     void arrived() override {}
+
+    void give(migration::BootSourcePtr source) { set_given_boot_source(std::move(source)); }
 
     Status stop_result, start_result;
     bool runs = false;
@@ -91,4 +94,26 @@ TEST_CASE("a guest that neither stops nor goes on is held, and says so") {
     CHECK_THAT(held.error().text, Contains("storage hangs") && Contains("neither stops nor goes on") &&
                                       Contains("devices do not answer"));
     CHECK(guest.held(Guest::Hold::Operator));
+}
+
+TEST_CASE("what was given to boot with wins over what came with the guest") {
+    HeldGuest guest;
+    CHECK(guest.boot_source() == nullptr);
+    const auto source_of = [](const char* line) {
+        auto kernel = std::move(BlobWriter::create("kernel")).value();
+        return std::make_shared<const migration::BootSource>(
+            migration::BootSource{std::move(std::move(kernel).seal()).value(), {}, line});
+    };
+    const auto came = source_of("came");
+    guest.set_boot_source_that_came(came);
+    CHECK(guest.boot_source() == came);
+    guest.set_boot_source_that_came(nullptr); // it was thrown away with the guest
+    CHECK(guest.boot_source() == nullptr);
+    const auto given = source_of("given");
+    guest.give(given);
+    guest.set_boot_source_that_came(came);
+    CHECK(guest.boot_source() == given);
+    CHECK(came.use_count() == 1); // nobody keeps what is of no use
+    guest.set_boot_source_that_came(nullptr);
+    CHECK(guest.boot_source() == given);
 }

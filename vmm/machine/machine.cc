@@ -31,10 +31,11 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Lo
                                                  MachineEvents& events) {
     std::unique_ptr<Machine> machine{new Machine{config, loop, events}};
     if (!config.kernel.empty()) {
-        // Unpacking goes on while the VM is set up.
+        // Reading and unpacking go on while the VM is set up.
         machine->kernel_ = boot::prepare_in_background(
             {config.kernel, config.initrd.empty() ? std::nullopt : std::optional{config.initrd},
-             config.command_line});
+             config.command_line},
+            config.memory);
     }
     TRY(machine->build_core());
     TRY(loop.call([&] { return machine->build_chipset(); }));

@@ -46,6 +46,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
 
     // Loads the kernel and sets the boot vCPU.
     Status boot() override;
+    Status read_boot_source() override;
     void press_power_button() override;
 
     const MachineConfig& config() const override { return config_; }
@@ -78,6 +79,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
   private:
     Machine(const MachineConfig& config, Loop& loop, MachineEvents& events);
 
+    Result<boot::PreparedKernel> prepare_kernel();
     Status build_core();
     Status build_chipset();
     Status build_units();
@@ -100,7 +102,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     const MachineConfig config_;
     Loop& loop_;
     MachineEvents& events_;
-    std::future<Result<boot::PreparedKernel>> kernel_;
+    std::future<Result<boot::PreparedKernel>> kernel_; // of the first start, with what is kept of its files
 
     MigrationPort port_{*this};
     std::unique_ptr<GuestMemory> memory_;

@@ -54,6 +54,20 @@ Machine::~Machine() {
     });
 }
 
+Result<boot::PreparedKernel> Machine::prepare_kernel() {
+    if (!kernel_.valid()) // the first one was dropped when it was placed
+        return boot::prepare(boot_source());
+    boot::PreparedKernel kernel = TRY(kernel_.get());
+    set_given_boot_source(kernel.source());
+    return kernel;
+}
+
+Status Machine::read_boot_source() {
+    if (kernel_.valid())
+        TRY(prepare_kernel());
+    return {};
+}
+
 Status Machine::boot() {
     TRY(lock_disks());
     const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64_, css_ != nullptr}));
@@ -62,11 +76,7 @@ Status Machine::boot() {
         generation_ = TRY(acpi::new_generation());
     TRY(acpi::place_generation(*generation_, *memory_));
 
-    if (!kernel_.valid()) // a reset: the first one was dropped when it was placed
-        kernel_ = boot::prepare_in_background(
-            {config_.kernel, config_.initrd.empty() ? std::nullopt : std::optional{config_.initrd},
-             config_.command_line});
-    const boot::PreparedKernel kernel = TRY(kernel_.get());
+    const boot::PreparedKernel kernel = TRY(prepare_kernel());
     const boot::LoadedKernel loaded = TRY(kernel.place(*memory_, {tables.rsdp, tables.reservations}));
     return set_entry(vcpus_->at(0), loaded.entry);
 }

@@ -26,9 +26,11 @@ constexpr std::chrono::seconds kReaderPatience{30};
 constexpr std::chrono::milliseconds kGlance{50};
 constexpr std::size_t kMaxRest = 64 * 1024;
 
-Status write_ram(GuestMemory& memory, migration::wire::Sink& sink) {
+Status write_ram(GuestMemory& memory, const migration::BootSource* boot, migration::wire::Sink& sink) {
     migration::wire::RamWriter writer{sink};
     TRY(writer.start(memory.size()));
+    if (boot != nullptr)
+        TRY_IN(migration::wire::write_boot(writer, *boot), "what the guest is booted with");
     TRY(writer.begin_part());
     for (RamOffset at{0}; at.value < memory.size(); at.value += kPageSize) {
         const std::byte* const page = memory.host(at);
@@ -43,7 +45,7 @@ Status write_stream(Guest& guest, migration::wire::FdSink& file, migration::RunS
     OrderTrace order;
     migration::wire::StreamWriter stream{sink, &order};
     TRY(stream.begin());
-    TRY(write_ram(guest.memory(), sink));
+    TRY(write_ram(guest.memory(), guest.boot_source().get(), sink));
     for (StateSection* const section : guest.sections())
         TRY(stream.section(*section));
     migration::wire::GlobalStateSection global_state{state};
@@ -126,7 +128,7 @@ Status read_end(migration::wire::FdSource& source) {
 
 struct StreamRead {
     migration::RunState state;
-    std::string notes;
+    migration::BesideSections beside;
 };
 
 Result<StreamRead> read_stream(Guest& guest, StreamInput stream, const std::string& place,
@@ -154,7 +156,7 @@ Result<StreamRead> read_stream(Guest& guest, StreamInput stream, const std::stri
         TRY(section->commit_load()); // each says that it is dropped
     if (!stream.has_end)
         TRY_IN(read_end(source), place);
-    return StreamRead{state.value(), reader.notes().guest};
+    return StreamRead{state.value(), {reader.notes().guest, reader.boot_source()}};
 }
 
 } // namespace
@@ -173,10 +175,10 @@ Status save_stream(Guest& guest, StreamOutput output, AfterSave after, const mig
 
 Result<migration::RunState> restore_stream(Guest& guest, StreamInput stream, const std::string& place,
                                            const Tolerance& tolerance) {
-    const StreamRead read = TRY(read_stream(guest, std::move(stream), place, tolerance));
-    TRY_IN(guest.port().apply_incoming(read.notes), place);
+    StreamRead read = TRY(read_stream(guest, std::move(stream), place, tolerance));
+    const Standstill then = TRY_IN(parse_standstill(read.beside.notes), place);
+    TRY_IN(guest.port().apply_incoming(std::move(read.beside)), place);
     // With their locks: from here on nobody else writes.
-    const Standstill then = TRY_IN(parse_standstill(read.notes), place);
     const Status unchanged = check_unchanged(then.disks, guest.disk_contents());
     if (!unchanged.ok() && tolerance.changed_disks == ChangedDisks::Refuse)
         return Error{unchanged.error()}.in(place);

@@ -78,6 +78,8 @@ Result<BzImage> parse_bzimage(const Image& image) {
     kernel.payload_offset = kernel.kernel_offset + payload_offset;
     kernel.payload_size = load_le<std::uint32_t>(file.subspan(kPayloadLength));
     TRY(image.check_range(kernel.payload_offset, kernel.payload_size, "the compressed kernel"));
+    kernel.file_end =
+        std::max(kernel.kernel_offset + kernel.kernel_size, kernel.payload_offset + kernel.payload_size);
 
     kernel.has_entry64 = (load_le<std::uint16_t>(file.subspan(kXLoadFlags)) & kKernel64) != 0;
     kernel.pref_address = load_le<std::uint64_t>(file.subspan(kPrefAddress));

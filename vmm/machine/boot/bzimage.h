@@ -27,6 +27,7 @@ struct BzImage {
     std::uint64_t pref_address;       // where the protected-mode part wants to lie
     std::uint64_t init_size;          // bytes that it uses from there before it looks at the memory map
     std::uint64_t command_line_limit; // without the terminating zero
+    std::uint64_t file_end;           // of protected-mode part and payload
     std::uint64_t initrd_end;         // one past the highest address of an initrd
 };
 

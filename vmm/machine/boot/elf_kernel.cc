@@ -120,12 +120,15 @@ Result<ElfKernel> parse_elf(const Image& image) {
     TRY(image.read(header.e_phoff, std::as_writable_bytes(std::span{program}), "the program headers"));
 
     ElfKernel kernel;
+    kernel.file_end = header.e_phoff + std::span{program}.size_bytes();
     std::optional<std::uint64_t> pvh_entry;
     for (std::size_t i = 0; i < program.size(); ++i) {
         if (program[i].p_type == PT_LOAD && program[i].p_memsz != 0)
             kernel.segments.push_back(TRY(check_segment(image, program[i], i)));
         if (program[i].p_type == PT_NOTE && !pvh_entry)
             pvh_entry = TRY(read_pvh_note(image, program[i]));
+        if (program[i].p_type == PT_LOAD || program[i].p_type == PT_NOTE)
+            kernel.file_end = std::max(kernel.file_end, program[i].p_offset + program[i].p_filesz);
     }
     if (kernel.segments.empty())
         return invalid_input("an ELF file without a segment to load");

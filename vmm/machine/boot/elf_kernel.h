@@ -28,6 +28,7 @@ struct ElfKernel {
     std::vector<ElfSegment> segments;       // by address, at least one
     std::optional<std::uint32_t> pvh_entry; // 32-bit protected mode
     std::optional<std::uint64_t> entry64;   // e_entry, if it is a physical address inside a segment
+    std::uint64_t file_end = 0;             // what lies behind in the file (symbols) boots nothing
     std::uint64_t begin() const { return segments.front().address.value; }
     std::uint64_t end() const { return segments.back().end(); }
 };

@@ -32,9 +32,13 @@ GuestMemory& shared_ram(std::uint64_t size) {
     return *memory;
 }
 
-// prepare and place; the error's text, empty when it worked.
-std::string attempt(const BootSource& source, std::uint64_t ram = 16 << 20) {
-    const auto prepared = prepare(source);
+Result<PreparedKernel> read_and_prepare(const BootFiles& files, std::uint64_t ram = 16 << 20) {
+    return prepare(TRY(read_files(files, ram)));
+}
+
+// read, prepare and place; the error's text, empty when it worked.
+std::string attempt(const BootFiles& files, std::uint64_t ram = 16 << 20) {
+    const auto prepared = read_and_prepare(files, ram);
     if (!prepared.ok()) {
         CHECK(prepared.error().code != ErrorCode::Internal);
         return prepared.error().text;
@@ -48,7 +52,7 @@ std::string attempt(const BootSource& source, std::uint64_t ram = 16 << 20) {
 
 std::string attempt(const Bytes& kernel, std::uint64_t ram = 16 << 20) {
     const TempFile file{kernel};
-    const std::string text = attempt(BootSource{file.path(), {}, ""}, ram);
+    const std::string text = attempt(BootFiles{file.path(), {}, ""}, ram);
     if (!text.empty())
         CHECK(text.find(file.path()) != std::string::npos);
     return text;
@@ -198,6 +202,9 @@ TEST_CASE("the initrd must be there and fit", "[boot]") {
     expect(attempt({elf.path(), "/nonexistent/initrd", ""}), "initrd: open '/nonexistent/initrd'");
     const TempFile empty{Bytes{}};
     expect(attempt({elf.path(), empty.path(), ""}), "is empty");
+    const TempFile larger_than_ram{Bytes((16 << 20) + 1)};
+    expect(attempt({elf.path(), larger_than_ram.path(), ""}),
+           "16777217 bytes do not fit in the 16777216 bytes of RAM");
     const TempFile large{Bytes(14 << 20)};
     expect(attempt({elf.path(), large.path(), ""}), "do not fit in RAM between");
     CHECK(attempt({elf.path(), large.path(), ""}, 32 << 20).empty());
@@ -208,14 +215,13 @@ TEST_CASE("the initrd must be there and fit", "[boot]") {
 
 TEST_CASE("a file that shrinks after it was checked is an error", "[boot]") {
     const TempFile file{make_elf()};
-    const auto prepared = prepare({file.path(), {}, ""});
-    REQUIRE(prepared.ok());
+    const auto image = Image::open(file.path());
+    REQUIRE(image.ok());
     const Bytes elf = make_elf();
     file.replace(std::span{elf}.first(0x1800));
-    auto memory = GuestMemory::create(16 << 20, board::kLowRamLimit);
-    const auto loaded = prepared.value().place(**memory, {Gpa{0xe0000}, {}});
-    REQUIRE_FALSE(loaded.ok());
-    expect(loaded.error().text, "truncated while it was read");
+    const auto kept = image->keep(elf.size(), "kernel");
+    REQUIRE_FALSE(kept.ok());
+    expect(kept.error().text, "truncated while it was read");
 }
 
 TEST_CASE("every truncation of an image is an error", "[boot]") {
@@ -226,7 +232,7 @@ TEST_CASE("every truncation of an image is an error", "[boot]") {
         for (std::size_t length = 0; length + 16 < image.size(); length += length < 0x300 ? 1 : 97) {
             file.replace(std::span{image}.first(length));
             INFO(length);
-            CHECK_FALSE(attempt(BootSource{file.path(), {}, ""}).empty());
+            CHECK_FALSE(attempt(BootFiles{file.path(), {}, ""}).empty());
         }
     }
 }
@@ -250,7 +256,7 @@ TEST_CASE("no header byte makes the loader crash", "[boot]") {
                 Bytes damaged = target.image;
                 damaged[at] = value;
                 file.replace(damaged);
-                attempt(BootSource{file.path(), {}, ""}); // its own checks are the test
+                attempt(BootFiles{file.path(), {}, ""}); // its own checks are the test
             }
         // Pairs of bytes that work together: sizes and offsets near the ends of their ranges.
         for (std::size_t at = target.begin; at + 8 <= target.end; ++at)
@@ -258,7 +264,7 @@ TEST_CASE("no header byte makes the loader crash", "[boot]") {
                  {~std::uint64_t{0}, ~std::uint64_t{0} >> 1, std::uint64_t{1} << 63,
                   std::uint64_t{0xffffffff}, std::uint64_t{0xfffff000}}) {
                 file.replace(patched(target.image, at, value));
-                attempt(BootSource{file.path(), {}, ""});
+                attempt(BootFiles{file.path(), {}, ""});
             }
     }
 }

@@ -33,41 +33,25 @@ constexpr std::array kResetCode{
 };
 static_assert(kResetCode.size() <= 16);
 
-std::string first_bytes(const Image& image) {
-    std::array<std::byte, 4> bytes{};
-    const std::size_t count = std::min<std::size_t>(bytes.size(), image.size());
-    if (count == 0 || !image.read(0, std::span{bytes}.first(count), "magic").ok())
-        return "is empty";
-    std::string text = "starts with";
-    for (const std::byte byte : std::span{bytes}.first(count))
-        text += fmt::format(" {:02x}", std::to_integer<unsigned>(byte));
-    return text;
-}
-
 } // namespace
 
-Result<PreparedKernel> prepare(const BootSource& source) {
-    const auto context = fmt::format("kernel '{}'", source.kernel);
-    PreparedKernel prepared{source, TRY_IN(Image::open(source.kernel), "kernel")};
+Result<PreparedKernel> prepare(migration::BootSourcePtr source) {
+    const auto context = fmt::format("kernel {}", source->kernel_name);
+    PreparedKernel prepared{std::move(source)};
     if (has_elf_magic(prepared.kernel_))
         prepared.elf_ = TRY_IN(parse_elf(prepared.kernel_), context);
     else if (has_bzimage_magic(prepared.kernel_))
         TRY_IN(prepared.prepare_bzimage(), context);
     else
-        return invalid_input("{}: neither an ELF file nor a bzImage ({})", context,
-                             first_bytes(prepared.kernel_));
-
-    if (source.initrd) {
-        prepared.initrd_ = TRY_IN(Image::open(*source.initrd), "initrd");
-        if (prepared.initrd_->size() == 0)
-            return invalid_input("initrd '{}' is empty", *source.initrd);
-    }
+        return not_a_kernel(prepared.kernel_).in(context);
     TRY(prepared.check_command_line());
     return prepared;
 }
 
-std::future<Result<PreparedKernel>> prepare_in_background(BootSource source) {
-    const auto task = [source = std::move(source)] { return prepare(source); };
+std::future<Result<PreparedKernel>> prepare_in_background(BootFiles files, std::uint64_t ram_size) {
+    const auto task = [files = std::move(files), ram_size]() -> Result<PreparedKernel> {
+        return prepare(TRY(read_files(files, ram_size)));
+    };
     try {
         return std::async(std::launch::async, task);
     } catch (const std::system_error&) {
@@ -79,18 +63,16 @@ std::future<Result<PreparedKernel>> prepare_in_background(BootSource source) {
 // we cannot use that way is left to the kernel's own unpacker.
 Status PreparedKernel::prepare_bzimage() {
     bzimage_ = TRY(parse_bzimage(kernel_));
-    Mapping packed;
-    if (bzimage_->payload_size != 0) {
-        packed = TRY(Mapping::anonymous(bzimage_->payload_size));
-        TRY(kernel_.read(bzimage_->payload_offset, packed.bytes(), "the compressed kernel"));
-    }
+    const Mapping file = TRY(source_->kernel.map());
+    const std::span<const std::byte> packed =
+        file.bytes().subspan(bzimage_->payload_offset, bzimage_->payload_size);
     const bool can_unpack_itself = bzimage_->has_entry64 && bzimage_->kernel_size > kEntry64Offset;
-    if (can_unpack_itself && !identify_compression(packed.bytes()))
+    if (can_unpack_itself && !identify_compression(packed))
         return {};
 
     if (bzimage_->payload_size == 0)
         return invalid_input("a bzImage without a compressed kernel and without a 64-bit entry");
-    Image unpacked{TRY_IN(unpack(packed.bytes()), "its compressed kernel")};
+    Image unpacked{TRY_IN(unpack(packed), "its compressed kernel")};
     if (has_elf_magic(unpacked)) {
         elf_ = TRY_IN(parse_elf(unpacked), "its compressed kernel");
         kernel_ = std::move(unpacked);
@@ -105,10 +87,11 @@ Status PreparedKernel::prepare_bzimage() {
 Status PreparedKernel::check_command_line() const {
     std::uint64_t limit = bzimage_ ? bzimage_->command_line_limit : kDefaultCommandLineLimit;
     limit = std::min(limit, kCommandLineRoom - 1);
-    if (source_.command_line.size() > limit)
-        return invalid_input("kernel command line of {} bytes; '{}' takes at most {}",
-                             source_.command_line.size(), source_.kernel, limit);
-    if (source_.command_line.find('\0') != std::string::npos)
+    const std::string& line = source_->command_line;
+    if (line.size() > limit)
+        return invalid_input("kernel command line of {} bytes; the kernel {} takes at most {}", line.size(),
+                             source_->kernel_name, limit);
+    if (line.find('\0') != std::string::npos)
         return invalid_input("kernel command line with a zero byte");
     return {};
 }
@@ -157,25 +140,26 @@ Status PreparedKernel::place_kernel(GuestMemory& memory) const {
 // As high as possible, out of the way of whatever the kernel puts behind itself.
 Result<std::optional<PlacedInitrd>> PreparedKernel::place_initrd(GuestMemory& memory,
                                                                  std::uint64_t kernel_end) const {
-    if (!initrd_)
+    if (!source_->initrd)
         return std::optional<PlacedInitrd>{};
-    const auto context = fmt::format("initrd '{}'", *source_.initrd);
+    const auto context = fmt::format("initrd {}", source_->initrd_name);
+    const Image initrd{*source_->initrd};
     const std::uint64_t low_ram = memory.regions().front().size;
     const std::uint64_t top = bzimage_ ? std::min(low_ram, bzimage_->initrd_end) : low_ram;
     // Not under 1 MiB, also for a kernel that lies there.
     const std::uint64_t bottom = align_up(std::max(kernel_end, board::kLegacyHole.end()), kPageSize);
-    const std::uint64_t size = initrd_->size();
+    const std::uint64_t size = initrd.size();
     if (top < bottom || size > top - bottom)
         return invalid_input("{}: {} bytes do not fit in RAM between the kernel's end {:#x} and {:#x}",
                              context, size, bottom, top);
     const Gpa base{(top - size) / kPageSize * kPageSize};
-    TRY_IN(initrd_->load(0, size, memory, base, "the initrd"), context);
+    TRY_IN(initrd.load(0, size, memory, base, "the initrd"), context);
     return std::optional{PlacedInitrd{base, size}};
 }
 
 Result<EntryState> PreparedKernel::place_handover(GuestMemory& memory, const Handover& handover) const {
-    TRY(memory.write(kCommandLine, std::as_bytes(std::span{source_.command_line.c_str(),
-                                                           source_.command_line.size() + 1})));
+    const std::string& line = source_->command_line;
+    TRY(memory.write(kCommandLine, std::as_bytes(std::span{line.c_str(), line.size() + 1})));
     if (kind() == EntryKind::Pvh) {
         TRY(memory.write(kStartInfo, make_start_info(handover)));
         return make_entry(EntryKind::Pvh, *elf_->pvh_entry, memory);
@@ -188,7 +172,7 @@ Result<EntryState> PreparedKernel::place_handover(GuestMemory& memory, const Han
 }
 
 Result<LoadedKernel> PreparedKernel::place(GuestMemory& memory, const Surroundings& surroundings) const {
-    const auto context = fmt::format("kernel '{}'", source_.kernel);
+    const auto context = fmt::format("kernel {}", source_->kernel_name);
     Handover handover{kCommandLine, {}, surroundings.rsdp, {}};
     handover.memory_map = TRY(make_memory_map(memory.regions(), surroundings.reservations));
     const board::Window kernel = footprint();

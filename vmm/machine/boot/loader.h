@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Direct kernel boot, in two steps: prepare() opens, checks and unpacks and needs no machine, so that it can
-// run beside the VM's set-up; place() puts everything into guest memory and says how to enter. No KVM in
-// here.
+// Direct kernel boot, in three steps: read_files() (boot_files.h) keeps what is booted, for as long as the
+// guest lives; prepare() checks and unpacks it. Both need no machine, so that they can run beside the VM's
+// set-up. place() puts everything into guest memory and says how to enter. No KVM in here.
 #pragma once
 
+#include "migration/boot/boot_source.h"
 #include "vmm/base/result.h"
 #include "vmm/machine/board.h"
+#include "vmm/machine/boot/boot_files.h"
 #include "vmm/machine/boot/bzimage.h"
 #include "vmm/machine/boot/elf_kernel.h"
 #include "vmm/machine/boot/entry.h"
@@ -23,12 +25,6 @@
 
 namespace godwit::boot {
 
-struct BootSource {
-    std::string kernel;                // path: ELF or bzImage
-    std::optional<std::string> initrd; // path
-    std::string command_line;
-};
-
 // What the kernel is told of the rest of the machine.
 struct Surroundings {
     Gpa rsdp;                                // root of the ACPI tables
@@ -42,8 +38,8 @@ struct LoadedKernel {
     std::optional<PlacedInitrd> initrd;
 };
 
-// Holds the file open and, for a bzImage, the unpacked kernel: drop it when the kernel is placed, prepare
-// again for a reset. Any thread, one at a time.
+// Holds, for a bzImage, the unpacked kernel: drop it when the kernel is placed, prepare again for a reset.
+// Any thread, one at a time.
 class PreparedKernel {
   public:
     // Precondition: guest memory reads as zero (fresh, or after discard_all()). InvalidInput: what does not
@@ -52,11 +48,12 @@ class PreparedKernel {
 
     // How it will be entered.
     EntryKind kind() const;
+    const migration::BootSourcePtr& source() const { return source_; }
 
   private:
-    friend Result<PreparedKernel> prepare(const BootSource& source);
-    PreparedKernel(BootSource source, Image kernel)
-        : source_(std::move(source)), kernel_(std::move(kernel)) {}
+    friend Result<PreparedKernel> prepare(migration::BootSourcePtr source);
+    explicit PreparedKernel(migration::BootSourcePtr source)
+        : source_(std::move(source)), kernel_(source_->kernel) {}
 
     Status prepare_bzimage();
     Status check_command_line() const;
@@ -66,18 +63,17 @@ class PreparedKernel {
     Result<std::optional<PlacedInitrd>> place_initrd(GuestMemory& memory, std::uint64_t kernel_end) const;
     Result<EntryState> place_handover(GuestMemory& memory, const Handover& handover) const;
 
-    BootSource source_;
+    migration::BootSourcePtr source_;
     Image kernel_;                   // what elf_ and bzimage_ refer to
     std::optional<BzImage> bzimage_; // the file is one
     std::optional<ElfKernel>
         elf_; // the file, or the bzImage's unpacked kernel; else the bzImage unpacks itself
-    std::optional<Image> initrd_;
 };
 
-// Errors name the file and what is wrong with it.
-Result<PreparedKernel> prepare(const BootSource& source);
+// Errors name the kernel and what is wrong with it. Precondition: not null.
+Result<PreparedKernel> prepare(migration::BootSourcePtr source);
 
-// The same on another thread (on this one, at get(), if there is none to be had).
-std::future<Result<PreparedKernel>> prepare_in_background(BootSource source);
+// read_files() and prepare() on another thread (on this one, at get(), if there is none to be had).
+std::future<Result<PreparedKernel>> prepare_in_background(BootFiles files, std::uint64_t ram_size);
 
 } // namespace godwit::boot

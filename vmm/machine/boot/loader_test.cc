@@ -27,8 +27,11 @@ std::unique_ptr<GuestMemory> ram(std::uint64_t size) {
     return std::move(memory).value();
 }
 
-LoadedKernel load(const BootSource& source, GuestMemory& memory) {
-    auto prepared = prepare(source);
+LoadedKernel load(const BootFiles& files, GuestMemory& memory) {
+    auto source = read_files(files, memory.size());
+    INFO((source.ok() ? "" : source.error().text));
+    REQUIRE(source.ok());
+    auto prepared = prepare(std::move(source).value());
     INFO((prepared.ok() ? "" : prepared.error().text));
     REQUIRE(prepared.ok());
     auto loaded = prepared->place(memory, {kRsdp, kReservations});
@@ -237,10 +240,44 @@ TEST_CASE("the initrd stays below what the header allows", "[boot]") {
 
 TEST_CASE("preparing in the background gives the same", "[boot]") {
     const TempFile kernel{make_bzimage(compress(Compression::Zstd, make_elf()))};
-    auto future = prepare_in_background({kernel.path(), {}, ""});
+    auto future = prepare_in_background({kernel.path(), {}, ""}, 64 << 20);
     auto prepared = future.get();
     REQUIRE(prepared.ok());
     CHECK(prepared->kind() == EntryKind::Pvh);
+    const auto memory = ram(64 << 20);
+    CHECK(prepared->place(*memory, {kRsdp, kReservations}).ok());
+    check_segments(*memory);
+}
+
+TEST_CASE("what was read boots again, whatever becomes of the files", "[boot]") {
+    const TempFile kernel{make_bzimage(compress(Compression::Lz4, make_elf()))};
+    const TempFile initrd{Bytes(5000, std::byte{0x5a})};
+    const auto source = read_files({kernel.path(), initrd.path(), "x"}, 64 << 20);
+    REQUIRE(source.ok());
+    kernel.replace(Bytes(100));
+    initrd.replace(Bytes(6000, std::byte{0xa5}));
+    for (int boot = 0; boot < 2; ++boot) {
+        const auto memory = ram(64 << 20);
+        const auto prepared = prepare(*source);
+        REQUIRE(prepared.ok());
+        const auto loaded = prepared->place(*memory, {kRsdp, kReservations});
+        REQUIRE(loaded.ok());
+        check_segments(*memory);
+        REQUIRE(loaded->initrd);
+        CHECK(bytes_at(*memory, loaded->initrd->base, 5000) == Bytes(5000, std::byte{0x5a}));
+    }
+}
+
+TEST_CASE("what does not boot is not kept", "[boot]") {
+    Bytes elf = make_elf();
+    const std::size_t needed = elf.size();
+    elf.resize(needed + 100'000); // symbols, say
+    const TempFile kernel{elf};
+    const auto source = read_files({kernel.path(), {}, ""}, 64 << 20);
+    REQUIRE(source.ok());
+    CHECK((*source)->kernel.size() == needed);
+    const auto prepared = prepare(*source);
+    REQUIRE(prepared.ok());
     const auto memory = ram(64 << 20);
     CHECK(prepared->place(*memory, {kRsdp, kReservations}).ok());
     check_segments(*memory);

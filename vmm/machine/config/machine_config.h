@@ -65,7 +65,7 @@ struct MachineConfig {
     std::string cpu = "host"; // "host", "baseline", or a file with a model
     GuestClock clock = GuestClock::Host;
     bool emulation_assist = false; // complete what KVM cannot emulate
-    std::string kernel;            // empty for a receiver
+    std::string kernel;            // may be empty when a guest comes
     std::string initrd;
     std::string command_line;
     std::string serial = "stdio";
