@@ -17,7 +17,7 @@ constexpr std::uint32_t kPciMassStorage = 0x010000; // PCI class code: mass stor
 constexpr std::uint64_t kFeatures = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_GEOMETRY) |
                                     feature(VIRTIO_BLK_F_BLK_SIZE) | feature(VIRTIO_BLK_F_FLUSH) |
                                     feature(VIRTIO_BLK_F_TOPOLOGY) | feature(VIRTIO_BLK_F_CONFIG_WCE) |
-                                    feature(VIRTIO_BLK_F_DISCARD) | feature(VIRTIO_BLK_F_WRITE_ZEROES);
+                                    feature(VIRTIO_BLK_F_WRITE_ZEROES);
 
 } // namespace
 
@@ -33,21 +33,28 @@ Result<std::unique_ptr<Blk>> Blk::create(Loop& loop, BlkImage image, const BlkOp
     auto file = TRY_IN(loop.register_file(image.fd()), fmt::format("disk '{}'", image.path()));
     std::unique_ptr<Blk> device{new Blk{loop, std::move(image), options}};
     device->backend_.file = std::move(file);
+    if (device->image_.block_device() && device->image_.discard_limits().possible) {
+        device->discarder_ = TRY(DeviceDiscarder::create(loop, device->image_.fd()));
+        device->backend_.discarder = device->discarder_.get();
+    }
     return device;
 }
 
 Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
-    : loop_(loop), image_(std::move(image)), backend_{.loop = loop,
-                                                      .file = {},
-                                                      .storage = image_.storage().get(),
-                                                      .sectors = image_.sectors(),
-                                                      .readonly = image_.readonly(),
-                                                      .serial = options.serial},
+    : loop_(loop),
+      image_(std::move(image)), backend_{.loop = loop,
+                                         .file = {},
+                                         .storage = image_.storage().get(),
+                                         .zeroing_unmaps = image_.discard_limits().zeroing_unmaps,
+                                         .sectors = image_.sectors(),
+                                         .readonly = image_.readonly(),
+                                         .serial = options.serial},
       drain_limit_(options.drain_limit), publication_(loop.timer([this] { publish(); })) {
     traits_.device_id = kDeviceBlock;
     traits_.record = "virtio-blk";
     traits_.state_version = 2;
     traits_.features = kFeatures | (image_.readonly() ? feature(VIRTIO_BLK_F_RO) : 0) |
+                       (image_.discard_limits().possible ? feature(VIRTIO_BLK_F_DISCARD) : 0) |
                        (options.num_queues > 1 ? feature(VIRTIO_BLK_F_MQ) : 0);
     traits_.queue_sizes.assign(options.num_queues, options.queue_size);
     traits_.config_length = sizeof(virtio_blk_config);
@@ -64,6 +71,7 @@ Blk::~Blk() {
     log::error("{}: {} requests did not end", traits_.id, in_flight_.inside());
     for (auto& request : requests_)
         (void)request.release();
+    (void)discarder_.release();
 }
 
 // ---- configuration space
@@ -80,12 +88,14 @@ virtio_blk_config Blk::config() const {
     config.blk_size = kSectorSize;
     config.writeback = backend_.writeback ? 1 : 0;
     config.num_queues = static_cast<std::uint16_t>(queues_.size());
-    config.max_discard_sectors = kBlkMaxRangeSectors;
-    config.max_discard_seg = 1;
-    config.discard_sector_alignment = 1;
+    if (has_feature(traits_.features, VIRTIO_BLK_F_DISCARD)) {
+        config.max_discard_sectors = image_.discard_limits().max_sectors;
+        config.max_discard_seg = 1;
+        config.discard_sector_alignment = image_.discard_limits().alignment;
+    }
     config.max_write_zeroes_sectors = kBlkMaxRangeSectors;
     config.max_write_zeroes_seg = 1;
-    config.write_zeroes_may_unmap = 1;
+    config.write_zeroes_may_unmap = image_.discard_limits().zeroing_unmaps ? 1 : 0;
     return config;
 }
 

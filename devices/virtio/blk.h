@@ -41,6 +41,7 @@ class Blk final : public Device, private BlkRequestOwner {
     const BlkImage& image() const { return image_; }
     const std::string& serial() const { return backend_.serial; }
     std::uint32_t block_size() const { return config().blk_size; }
+    virtio_blk_config config() const; // as the driver reads it
 
     const DeviceTraits& traits() const override { return traits_; }
     void read_config(std::uint32_t offset, std::span<std::byte> out) override;
@@ -70,7 +71,6 @@ class Blk final : public Device, private BlkRequestOwner {
     void request_finished(BlkRequest& request) override;
     void host_failed(const Error& what) override;
 
-    virtio_blk_config config() const;
     // Takes what the ring offers; false when the driver broke it.
     bool take_requests(Queue& queue);
     void publish();
@@ -78,6 +78,7 @@ class Blk final : public Device, private BlkRequestOwner {
 
     Loop& loop_;
     BlkImage image_;
+    std::unique_ptr<DeviceDiscarder> discarder_; // of a block device that can
     BlkBackend backend_;
     DeviceTraits traits_;
 

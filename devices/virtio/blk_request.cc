@@ -127,7 +127,7 @@ void BlkRequest::start_range(bool discard) {
         return finish(VIRTIO_BLK_S_IOERR);
     if (segment.num_sectors == 0)
         return finish(VIRTIO_BLK_S_OK);
-    const bool punch = discard || (segment.flags & kWriteZeroesUnmap) != 0;
+    const bool punch = discard || ((segment.flags & kWriteZeroesUnmap) != 0 && backend_.zeroing_unmaps);
     mode_ = FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
     step_ = discard ? Step::Discard : Step::WriteZeroes;
     offset_ = segment.sector * kSectorSize;
@@ -158,6 +158,9 @@ void BlkRequest::submit() {
     case Step::Write:
         return backend_.loop.write(*this, backend_.file, vectors, offset_);
     case Step::Discard:
+        if (backend_.discarder != nullptr)
+            return backend_.discarder->discard(*this, offset_, left_);
+        [[fallthrough]];
     case Step::WriteZeroes:
         return backend_.loop.fallocate(*this, backend_.file, mode_, offset_, left_);
     case Step::WriteZeroPages:

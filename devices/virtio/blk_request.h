@@ -4,6 +4,7 @@
 // request allocates only until its vectors have seen their largest chain. Threads: loop only.
 #pragma once
 
+#include "devices/virtio/blk_discard.h"
 #include "devices/virtio/blk_spec.h"
 #include "devices/virtio/queue.h"
 #include "vmm/loop/loop.h"
@@ -23,7 +24,9 @@ class StableStorage;
 struct BlkBackend {
     Loop& loop;
     FixedFile file;
-    StableStorage* storage = nullptr; // of that file
+    StableStorage* storage = nullptr;     // of that file
+    DeviceDiscarder* discarder = nullptr; // null: discards are holes in the file
+    bool zeroing_unmaps = true;
     std::uint64_t sectors = 0;
     bool readonly = false;
     std::string serial;
@@ -42,8 +45,6 @@ class BlkRequestOwner {
 
 // Most descriptors with data in one request: IOV_MAX. More than that is answered with an error.
 inline constexpr std::size_t kBlkMaxSegments = 1024;
-// Most sectors in one discard or write-zeroes request.
-inline constexpr std::uint32_t kBlkMaxRangeSectors = 0x7fffffff / 512;
 
 class BlkRequest final : public Operation {
   public:

@@ -32,6 +32,8 @@ enum class Reason : std::uint8_t {
     BlkBlockSize,
     BlkReadOnly,
     BlkSerial,
+    BlkDiscard,
+    BlkUnmap,
     NetMac,
     NetMtu,
     CpuVendor,
@@ -108,6 +110,15 @@ inline constexpr std::array kReasons{
                 "Give both sides the same `readonly=`."},
     ReasonEntry{Reason::BlkSerial, "blk.serial", "has the serial '{}' at the source, '{}' here",
                 "Give both sides the same `id=`, which is also the serial that the guest reads."},
+    ReasonEntry{
+        Reason::BlkDiscard, "blk.discard",
+        "discards in steps of {} sectors, up to {} at once, at the source; of {}, up to {}, here",
+        "Use disks of the same kind on both sides (files, or block devices with the same granularity and "
+        "limits), or start the guest with `discard=off` and give it to the receiver too."},
+    ReasonEntry{
+        Reason::BlkUnmap, "blk.unmap", "writing zeroes {} at the source, {} here",
+        "Use disks of the same kind on both sides, or start the guest with `write-zeroes=off` and give it "
+        "to the receiver too."},
     ReasonEntry{Reason::NetMac, "net.mac", "has the address {} at the source, {} here",
                 "Give both sides the same `mac=`; without it, the address follows from the tap's name."},
     ReasonEntry{Reason::NetMtu, "net.mtu", "has the MTU {} at the source, {} here",

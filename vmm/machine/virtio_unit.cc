@@ -61,8 +61,8 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     using PluggedUnit::PluggedUnit;
     void describe(migration::DeviceDescription& device_description) override {
         const virtio::BlkImage& image = device().image();
-        device_description.blk = {image.sectors(), device().block_size(), image.readonly(), device().serial(),
-                                  image.lock_mark()};
+        device_description.blk = {image.sectors(),   device().block_size(), image.readonly(),
+                                  device().serial(), image.lock_mark(),     discard_description()};
     }
     void describe_host(const migration::DeviceDescription* guest, migration::HostState& host) override {
         const virtio::BlkImage& image = device().image();
@@ -74,6 +74,13 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     Status relinquish() override { return device().unlock(); }
     std::shared_ptr<virtio::StableStorage> storage() override {
         return device().image().readonly() ? nullptr : device().image().storage();
+    }
+
+  private:
+    migration::DiscardDescription discard_description() {
+        const virtio::virtio_blk_config config = device().config();
+        return {config.discard_sector_alignment, config.max_discard_sectors,
+                config.write_zeroes_may_unmap != 0};
     }
 };
 
