@@ -50,6 +50,7 @@ class TestPort : public MachinePort {
         timer.state = {11, 22};
         device.state = sample_device();
         world_.disk_owner = this;
+        stands_ = state;
         if (state == RunState::Running)
             start_guest();
     }
@@ -105,7 +106,7 @@ class TestPort : public MachinePort {
         throttle_percent = percent;
         return call("throttle");
     }
-    RunState run_state() override { return guest_runs_ ? RunState::Running : RunState::Paused; }
+    RunState run_state() override { return guest_runs_ ? RunState::Running : stands_; }
     Status pause() override {
         if (on_pause)
             on_pause();
@@ -149,6 +150,7 @@ class TestPort : public MachinePort {
     }
     Status take_over(RunState state) override {
         TRY(call("take_over"));
+        stands_ = state;
         if (state == RunState::Running) {
             writes_memory = false; // so that the two RAMs can be compared
             start_guest();
@@ -157,6 +159,8 @@ class TestPort : public MachinePort {
     }
 
   private:
+    RunState stands_ = RunState::Paused; // when it does not run
+
     Status call(std::string_view name) {
         const std::lock_guard lock{mutex_};
         calls_.emplace_back(name);

@@ -66,6 +66,7 @@ struct BlkFixture : TestRam, TestImage {
         const char* folder = "/tmp";
         std::chrono::seconds drain_limit{30};
         std::string disk; // in place of the file
+        ErrorPolicy write_errors = kDefaultWriteErrors, read_errors = kDefaultReadErrors;
     };
     BlkFixture() : BlkFixture(Setup{}) {}
     explicit BlkFixture(const Setup& setup)
@@ -75,7 +76,10 @@ struct BlkFixture : TestRam, TestImage {
                         {.id = "disk0",
                          .serial = "a-serial",
                          .queue_size = setup.queue_size,
-                         .drain_limit = setup.drain_limit}));
+                         .drain_limit = setup.drain_limit,
+                         .write_errors = setup.write_errors,
+                         .read_errors = setup.read_errors,
+                         .failed = [this](const BlkError& one) { failures.push_back(one); }}));
         core.emplace(*device, *ram);
         core->attach(transport);
         go_live(setup.features != 0 ? setup.features
@@ -157,6 +161,7 @@ struct BlkFixture : TestRam, TestImage {
     std::unique_ptr<Blk> device;
     std::optional<Core> core;
     virtq_used_elem used{};
+    std::vector<BlkError> failures;
 };
 
 } // namespace godwit::virtio

@@ -4,10 +4,13 @@ import contextlib
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
+import vm
 
 ANY_MACHINE = pytest.mark.machines("plain", "pci", "ccw")
+CHECK_DISK = pathlib.Path(__file__).resolve().parents[1] / "guest" / "check_disk.py"
 DISCARDS = 11  # Documentation/block/stat.rst
 
 
@@ -97,3 +100,84 @@ def test_what_a_guest_discards_on_a_block_device_comes_back(scene, block_device)
     statistics = pathlib.Path("/sys/block", pathlib.Path(device).name, "stat").read_text().split()
     assert int(statistics[DISCARDS]) > 0
     assert image.stat().st_blocks < before
+
+
+FULL = 6 << 20  # bytes of storage under a disk of 16 MiB
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A sparse disk on a file system that is too small for it, and how to make room there."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    with small_file_system(folder, FULL):
+        yield make_image(folder / "disk.raw", 16 << 20), lambda: subprocess.run(
+            ["mount", "-o", "remount,size=32m", folder], check=True)
+
+
+@pytest.fixture
+def guest_without_space(scene, full_disk):
+    """It writes until there is no space, and stands still then."""
+    guest = scene.run("prog=disk disk.span=16M disk.extra=0", disk=full_disk[0])
+    control = guest.qmp()
+    failure = control.wait_event("BLOCK_IO_ERROR")
+    control.wait_event("STOP")
+    return guest, control, failure
+
+
+def check_whole(guest, image):
+    guest.finish()
+    assert guest.report("disk")["errors"] == "0", guest.transcript()
+    checked = subprocess.run([sys.executable, CHECK_DISK, image], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_disk_without_space_stops_the_guest_until_there_is_room(guest_without_space, full_disk):
+    guest, control, failure = guest_without_space
+    assert failure["data"]["device"] == "disk0" and failure["data"]["operation"] == "write"
+    assert failure["data"]["action"] == "stop" and failure["data"]["nospace"] is True
+    assert "No space left on device" in failure["data"]["reason"]
+    assert control.execute("query-status") == {"status": "io-error", "running": False, "singlestep": False}
+    assert "io-error" in guest.status()
+    control.execute("cont")  # nothing has changed
+    control.wait_event("BLOCK_IO_ERROR")
+    control.wait_event("STOP")
+    full_disk[1]()
+    control.execute("cont")
+    assert control.execute("query-status")["status"] == "running"
+    check_whole(guest, full_disk[0])
+
+
+def test_a_guest_that_waits_for_space_moves_and_goes_on_there(scene, guest_without_space, full_disk):
+    guest, _, _ = guest_without_space
+    there = scene.receive(disk=full_disk[0])
+    guest.cli("migrate", there.address)
+    guest.expect_exit(0)
+    control = there.qmp()
+    assert control.execute("query-status")["status"] == "io-error"
+    full_disk[1]()
+    control.execute("cont")
+    check_whole(there, full_disk[0])
+
+
+def test_a_guest_that_waits_for_space_is_saved_and_restored_as_such(scene, guest_without_space, full_disk):
+    guest, _, _ = guest_without_space
+    guest.cli("save", "--quit", scene.path / "state")
+    guest.expect_exit(0)
+    again = scene.restore(scene.path / "state", disk=full_disk[0])
+    control = again.qmp()
+    again.wait_stderr("the guest is io-error")
+    assert control.execute("query-status")["status"] == "io-error"
+    full_disk[1]()
+    control.execute("cont")
+    check_whole(again, full_disk[0])
+
+
+def test_an_error_that_is_reported_reaches_the_guest(scene, full_disk):
+    guest = scene.start("run", "source", ["--kernel", vm.GUEST, "--cmdline", "prog=disk disk.span=16M disk.extra=0", "--memory", "64M",
+                                           "--disk", f"path={full_disk[0]},werror=report{scene._on('disk')}"])
+    control = guest.qmp()
+    failure = control.wait_event("BLOCK_IO_ERROR")["data"]
+    assert failure["action"] == "report" and failure["nospace"] is True
+    guest.wait_line(r"\bio_error\b")
+    assert control.execute("query-status")["status"] == "running"

@@ -91,12 +91,15 @@ inline constexpr std::array kReasons{
                 "Give the receiver's device the same transport."},
     ReasonEntry{Reason::DevicePlace, "device.place", "is at {} at the source, at {} here",
                 "List the receiver's devices in the source's order, or give each the source's `addr=`."},
-    ReasonEntry{Reason::DeviceFeatureMissing, "device.feature-missing", "feature {} not offered here",
-                "The two hosts' kernels or releases of godwit differ; turn the feature off at the source, or "
-                "update."},
     ReasonEntry{
-        Reason::DeviceFeatureExtra, "device.feature-extra", "feature {} offered here and not at the source",
-        "The two hosts' kernels or options differ: the guest must find the device that it has set up."},
+        Reason::DeviceFeatureMissing, "device.feature-missing", "feature {} not offered here",
+        "The two hosts' kernels, disks or releases of godwit differ: start the guest with the option that "
+        "the text names (`host_ufo=off`, say), or update."},
+    ReasonEntry{Reason::DeviceFeatureExtra, "device.feature-extra",
+                "feature {} offered here and not at the source",
+                "The two hosts' kernels or options differ, and the guest must find the device that it has "
+                "set up: give "
+                "the receiver the option that the text names (`csum=off`, say)."},
     ReasonEntry{Reason::DeviceQueueCount, "device.queue-count", "{} queues at the source, {} here",
                 "Give both sides the same number of queues."},
     ReasonEntry{Reason::DeviceQueueSize, "device.queue-size",

@@ -61,6 +61,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     std::string console() const override { return console_->describe(); }
     WriteBack::Pass write_back_pass() const override;
     void arrived() override;
+    bool waits_for_disk() const override;
 
     // ---- for its port
 

@@ -8,6 +8,7 @@
 #include "vmm/machine/acpi/acpi.h"
 #include "vmm/machine/board.h"
 
+#include <algorithm>
 #include <thread>
 
 namespace godwit {
@@ -150,6 +151,11 @@ WriteBack::Pass Machine::write_back_pass() const {
         if (auto storage = unit->storage(); storage != nullptr)
             storages.push_back(std::move(storage));
     return [storages = std::move(storages)] { return virtio::write_back_all(storages); };
+}
+
+bool Machine::waits_for_disk() const {
+    return loop_.call(
+        [&] { return std::ranges::any_of(units_, [](const auto& unit) { return unit->stalled(); }); });
 }
 
 void Machine::arrived() {
