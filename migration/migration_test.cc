@@ -149,13 +149,15 @@ TEST_CASE("over TCP, over and over, in both directions", "[migration]") {
     REQUIRE_FALSE(world.ran_twice);
 }
 
-TEST_CASE("a paused guest stays paused", "[migration]") {
-    Machines machines{RunState::Paused};
+TEST_CASE("a guest that stands still stays so, for the same reason", "[migration]") {
+    const auto state = GENERATE(RunState::Paused, RunState::IoError);
+    Machines machines{state};
     const Outcome outcome = machines.migrate_over(connected());
     machines.check_moved(outcome);
     REQUIRE_FALSE(machines.destination.runs());
-    REQUIRE(outcome.source.value().state == RunState::Paused);
-    REQUIRE(outcome.destination.value().state == RunState::Paused);
+    REQUIRE(outcome.source.value().state == state);
+    REQUIRE(outcome.destination.value().state == state);
+    REQUIRE(machines.destination.run_state() == state);
 }
 
 TEST_CASE("machines that differ are told all differences, before any page", "[migration]") {

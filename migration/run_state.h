@@ -7,11 +7,22 @@
 
 namespace godwit::migration {
 
-enum class RunState { Running, Paused };
+// IoError: it stands still because a request to a disk failed, and goes on when that is tried again.
+enum class RunState { Running, Paused, IoError };
+
+inline constexpr RunState kLastRunState = RunState::IoError;
 
 // QEMU's names (qapi/run-state.json).
 constexpr std::string_view to_string(RunState state) {
-    return state == RunState::Running ? "running" : "paused";
+    switch (state) {
+    case RunState::Running:
+        return "running";
+    case RunState::Paused:
+        break;
+    case RunState::IoError:
+        return "io-error";
+    }
+    return "paused";
 }
 
 } // namespace godwit::migration

@@ -77,6 +77,7 @@ class TestPort : public MachinePort {
         device.state = sample_device();
         boot_with = make_boot_source(5000, 3000, "quiet");
         world_.disk_owner = this;
+        stands_ = state;
         if (state == RunState::Running)
             start_guest();
     }
@@ -135,7 +136,7 @@ class TestPort : public MachinePort {
         throttle_percent = percent;
         return call("throttle");
     }
-    RunState run_state() override { return guest_runs_ ? RunState::Running : RunState::Paused; }
+    RunState run_state() override { return guest_runs_ ? RunState::Running : stands_; }
     Status pause() override {
         if (on_pause)
             on_pause();
@@ -184,6 +185,7 @@ class TestPort : public MachinePort {
     }
     Status take_over(RunState state) override {
         TRY(call("take_over"));
+        stands_ = state;
         if (state == RunState::Running) {
             writes_memory = false; // so that the two RAMs can be compared
             start_guest();
@@ -192,6 +194,8 @@ class TestPort : public MachinePort {
     }
 
   private:
+    RunState stands_ = RunState::Paused; // when it does not run
+
     Status call(std::string_view name) {
         const std::lock_guard lock{mutex_};
         calls_.emplace_back(name);

@@ -7,6 +7,7 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 namespace godwit::virtio {
 
@@ -17,7 +18,7 @@ constexpr std::uint32_t kPciMassStorage = 0x010000; // PCI class code: mass stor
 constexpr std::uint64_t kFeatures = feature(VIRTIO_BLK_F_SEG_MAX) | feature(VIRTIO_BLK_F_GEOMETRY) |
                                     feature(VIRTIO_BLK_F_BLK_SIZE) | feature(VIRTIO_BLK_F_FLUSH) |
                                     feature(VIRTIO_BLK_F_TOPOLOGY) | feature(VIRTIO_BLK_F_CONFIG_WCE) |
-                                    feature(VIRTIO_BLK_F_DISCARD) | feature(VIRTIO_BLK_F_WRITE_ZEROES);
+                                    feature(VIRTIO_BLK_F_WRITE_ZEROES);
 
 } // namespace
 
@@ -33,22 +34,32 @@ Result<std::unique_ptr<Blk>> Blk::create(Loop& loop, BlkImage image, const BlkOp
     auto file = TRY_IN(loop.register_file(image.fd()), fmt::format("disk '{}'", image.path()));
     std::unique_ptr<Blk> device{new Blk{loop, std::move(image), options}};
     device->backend_.file = std::move(file);
+    if (device->image_.block_device() && device->image_.discard_limits().possible) {
+        device->discarder_ = TRY(DeviceDiscarder::create(loop, device->image_.fd()));
+        device->backend_.discarder = device->discarder_.get();
+    }
     return device;
 }
 
 Blk::Blk(Loop& loop, BlkImage image, const BlkOptions& options)
-    : loop_(loop), image_(std::move(image)), backend_{.loop = loop,
-                                                      .file = {},
-                                                      .storage = image_.storage().get(),
-                                                      .sectors = image_.sectors(),
-                                                      .readonly = image_.readonly(),
-                                                      .serial = options.serial},
-      drain_limit_(options.drain_limit), publication_(loop.timer([this] { publish(); })) {
+    : loop_(loop),
+      image_(std::move(image)), backend_{.loop = loop,
+                                         .file = {},
+                                         .storage = image_.storage().get(),
+                                         .zeroing_unmaps = image_.discard_limits().zeroing_unmaps,
+                                         .sectors = image_.sectors(),
+                                         .readonly = image_.readonly(),
+                                         .serial = options.serial},
+      drain_limit_(options.drain_limit), publication_(loop.timer([this] { publish(); })),
+      write_errors_(options.write_errors), read_errors_(options.read_errors), failed_(options.failed) {
     traits_.device_id = kDeviceBlock;
     traits_.record = "virtio-blk";
     traits_.state_version = 2;
-    traits_.features = kFeatures | (image_.readonly() ? feature(VIRTIO_BLK_F_RO) : 0) |
-                       (options.num_queues > 1 ? feature(VIRTIO_BLK_F_MQ) : 0);
+    traits_.features_off = options.features_off;
+    traits_.features = (kFeatures | (image_.readonly() ? feature(VIRTIO_BLK_F_RO) : 0) |
+                        (image_.discard_limits().possible ? feature(VIRTIO_BLK_F_DISCARD) : 0) |
+                        (options.num_queues > 1 ? feature(VIRTIO_BLK_F_MQ) : 0)) &
+                       ~options.features_off;
     traits_.queue_sizes.assign(options.num_queues, options.queue_size);
     traits_.config_length = sizeof(virtio_blk_config);
     traits_.config_fields = kBlkConfigFields;
@@ -64,6 +75,7 @@ Blk::~Blk() {
     log::error("{}: {} requests did not end", traits_.id, in_flight_.inside());
     for (auto& request : requests_)
         (void)request.release();
+    (void)discarder_.release();
 }
 
 // ---- configuration space
@@ -80,12 +92,16 @@ virtio_blk_config Blk::config() const {
     config.blk_size = kSectorSize;
     config.writeback = backend_.writeback ? 1 : 0;
     config.num_queues = static_cast<std::uint16_t>(queues_.size());
-    config.max_discard_sectors = kBlkMaxRangeSectors;
-    config.max_discard_seg = 1;
-    config.discard_sector_alignment = 1;
-    config.max_write_zeroes_sectors = kBlkMaxRangeSectors;
-    config.max_write_zeroes_seg = 1;
-    config.write_zeroes_may_unmap = 1;
+    if (has_feature(traits_.features, VIRTIO_BLK_F_DISCARD)) {
+        config.max_discard_sectors = image_.discard_limits().max_sectors;
+        config.max_discard_seg = 1;
+        config.discard_sector_alignment = image_.discard_limits().alignment;
+    }
+    if (has_feature(traits_.features, VIRTIO_BLK_F_WRITE_ZEROES)) {
+        config.max_write_zeroes_sectors = kBlkMaxRangeSectors;
+        config.max_write_zeroes_seg = 1;
+        config.write_zeroes_may_unmap = image_.discard_limits().zeroing_unmaps ? 1 : 0;
+    }
     return config;
 }
 
@@ -131,6 +147,7 @@ Status Blk::start(const Activation& activation) {
     }
     accepting_ = true;
     stop_failed_ = false;
+    try_stalled_again();
     for (std::uint16_t i = 0; i < queues_.size(); ++i)
         queue_notified(i);
     return {};
@@ -176,13 +193,41 @@ void Blk::request_finished(BlkRequest& request) {
     Queue& queue = queues_[request.queue()];
     queue.done.push_back(request.used());
     queue.free.push_back(&request);
-    in_flight_.leave();
     if (!publication_armed_) {
         publication_armed_ = true;
         publication_->arm(std::chrono::nanoseconds{0});
     }
+    ended();
+}
+
+void Blk::ended() {
+    in_flight_.leave();
     if (stop_failed_ && in_flight_.empty())
         host_->drained(); // may stop() and publish
+}
+
+void Blk::request_stalled(BlkRequest& request) {
+    Queue& queue = queues_[request.queue()];
+    stalled_.push_back(stalled_request(request.queue(), *queue.ring, request.chain()));
+    queue.free.push_back(&request);
+    ended();
+}
+
+void Blk::try_stalled_again() {
+    for (const StalledRequest& one : std::exchange(stalled_, {})) {
+        Queue& queue = queues_[one.queue];
+        if (queue.ring == nullptr) // the driver took the queue back
+            continue;
+        BlkRequest& request =
+            *queue.free.back(); // as many as the ring has heads, and this one is not in flight
+        if (auto popped = queue.ring->pop_again(one.head, request.chain()); !popped.ok())
+            return broken(popped.error());
+        if (request.chain().writable_bytes == 0)
+            return broken(error(ErrorCode::Guest, "request without a status byte"));
+        queue.free.pop_back();
+        in_flight_.enter();
+        request.start();
+    }
 }
 
 void Blk::publish() {
@@ -204,8 +249,17 @@ void Blk::broken(const Error& what) {
     host_->device_broken(what);
 }
 
-void Blk::host_failed(const Error& what) {
-    host_errors_.warning("{}: {}", traits_.id, what.text);
+ErrorAction Blk::request_failed(BlkError failure, bool may_stop) {
+    failure.action = may_stop ? action_of(failure.write ? write_errors_ : read_errors_, failure.errno_value)
+                              : ErrorAction::Report;
+    host_errors_.warning("{}: {} ({})", traits_.id, failure.text, to_string(failure.action));
+    const auto now = std::chrono::steady_clock::now();
+    if (failed_ && (failure.action == ErrorAction::Stop || now >= next_report_)) {
+        if (failure.action != ErrorAction::Stop)
+            next_report_ = now + std::chrono::seconds{1};
+        failed_(failure);
+    }
+    return failure.action;
 }
 
 Status Blk::stop() {
@@ -225,6 +279,7 @@ Status Blk::stop() {
 void Blk::reset() {
     backend_.features = 0;
     backend_.writeback = true;
+    stalled_.clear();
 }
 
 } // namespace godwit::virtio

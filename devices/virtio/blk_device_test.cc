@@ -227,19 +227,6 @@ TEST_CASE("blk migrates", "[blk]") {
         REQUIRE_FALSE(status.ok());
         CHECK_THAT(status.error().text, Contains("read-only here"));
     }
-    SECTION("not with requests that were left over: their scatter lists are never read (CVE-2013-4535, "
-            "CVE-2013-4536)") {
-        const auto destination = target(false, kSectors);
-        Bytes with_request = bytes;
-        const std::size_t list = 2 + 8 + 4 + 57 + 4 + (4 + 8 + 2 + 2);
-        REQUIRE(with_request[list] == std::byte{0});
-        with_request[list] = std::byte{1};
-        const auto status = load(*destination, with_request);
-        REQUIRE_FALSE(status.ok());
-        CHECK_THAT(status.error().text, Contains("stopped with requests"));
-        with_request[list] = std::byte{2};
-        CHECK_FALSE(load(*destination, with_request).ok());
-    }
 }
 
 TEST_CASE("blk options are checked", "[blk]") {

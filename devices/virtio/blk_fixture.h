@@ -65,15 +65,21 @@ struct BlkFixture : TestRam, TestImage {
         std::uint64_t bytes = kSectors * kSectorSize;
         const char* folder = "/tmp";
         std::chrono::seconds drain_limit{30};
+        std::string disk; // in place of the file
+        ErrorPolicy write_errors = kDefaultWriteErrors, read_errors = kDefaultReadErrors;
     };
     BlkFixture() : BlkFixture(Setup{}) {}
     explicit BlkFixture(const Setup& setup)
         : TestImage(setup.bytes, setup.folder), driver(*ram, setup.queue_size, Gpa{0x10000}) {
-        device = must(Blk::create(*loop, must(BlkImage::open(path, setup.readonly)),
-                                  {.id = "disk0",
-                                   .serial = "a-serial",
-                                   .queue_size = setup.queue_size,
-                                   .drain_limit = setup.drain_limit}));
+        device = must(
+            Blk::create(*loop, must(BlkImage::open(setup.disk.empty() ? path : setup.disk, setup.readonly)),
+                        {.id = "disk0",
+                         .serial = "a-serial",
+                         .queue_size = setup.queue_size,
+                         .drain_limit = setup.drain_limit,
+                         .write_errors = setup.write_errors,
+                         .read_errors = setup.read_errors,
+                         .failed = [this](const BlkError& one) { failures.push_back(one); }}));
         core.emplace(*device, *ram);
         core->attach(transport);
         go_live(setup.features != 0 ? setup.features
@@ -155,6 +161,7 @@ struct BlkFixture : TestRam, TestImage {
     std::unique_ptr<Blk> device;
     std::optional<Core> core;
     virtq_used_elem used{};
+    std::vector<BlkError> failures;
 };
 
 } // namespace godwit::virtio

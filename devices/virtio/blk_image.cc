@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <utility>
 
@@ -57,6 +58,7 @@ Status BlkImage::measure() {
         block_device_ = true;
         if (::ioctl(fd_.get(), BLKGETSIZE64, &bytes_) != 0)
             return system_error(errno, "size of the block device");
+        discard_limits_ = device_discard_limits(major(info.st_rdev), minor(info.st_rdev));
     } else {
         return invalid_input("neither a regular file nor a block device");
     }

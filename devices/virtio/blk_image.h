@@ -5,6 +5,7 @@
 // system.
 #pragma once
 
+#include "devices/virtio/blk_discard.h"
 #include "devices/virtio/stable_storage.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/result.h"
@@ -26,6 +27,8 @@ class BlkImage {
     bool readonly() const { return readonly_; }
     // A last part of less than 512 bytes does not count.
     std::uint64_t sectors() const { return sectors_; }
+    bool block_device() const { return block_device_; }
+    const DiscardLimits& discard_limits() const { return discard_limits_; }
 
     // Takes a lock on the open file description: exclusive for a writer, shared for a reader. Another
     // holder is an error that names the path. Idempotent. Beside it goes a mark: a shared lock of one byte
@@ -64,6 +67,7 @@ class BlkImage {
     std::uint64_t lock_mark_ = 0;
     std::uint64_t bytes_ = 0;
     std::uint64_t sectors_ = 0;
+    DiscardLimits discard_limits_;
 };
 
 } // namespace godwit::virtio

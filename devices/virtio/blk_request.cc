@@ -127,7 +127,7 @@ void BlkRequest::start_range(bool discard) {
         return finish(VIRTIO_BLK_S_IOERR);
     if (segment.num_sectors == 0)
         return finish(VIRTIO_BLK_S_OK);
-    const bool punch = discard || (segment.flags & kWriteZeroesUnmap) != 0;
+    const bool punch = discard || ((segment.flags & kWriteZeroesUnmap) != 0 && backend_.zeroing_unmaps);
     mode_ = FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
     step_ = discard ? Step::Discard : Step::WriteZeroes;
     offset_ = segment.sector * kSectorSize;
@@ -158,6 +158,9 @@ void BlkRequest::submit() {
     case Step::Write:
         return backend_.loop.write(*this, backend_.file, vectors, offset_);
     case Step::Discard:
+        if (backend_.discarder != nullptr)
+            return backend_.discarder->discard(*this, offset_, left_);
+        [[fallthrough]];
     case Step::WriteZeroes:
         return backend_.loop.fallocate(*this, backend_.file, mode_, offset_, left_);
     case Step::WriteZeroPages:
@@ -169,7 +172,7 @@ void BlkRequest::submit() {
 
 void BlkRequest::submit_sync() {
     if (const Status intact = backend_.storage->check(); !intact.ok()) {
-        owner_.host_failed(intact.error());
+        (void)owner_.request_failed({.write = true, .errno_value = EIO, .text = intact.error().text}, false);
         return finish(VIRTIO_BLK_S_IOERR);
     }
     backend_.loop.fdatasync(*this, backend_.file);
@@ -193,11 +196,8 @@ void BlkRequest::completed(std::int32_t result) {
     if (result < 0 && (step_ == Step::Discard || step_ == Step::WriteZeroes))
         return range_failed(-result);
     const bool moves_bytes = step_ == Step::Read || step_ == Step::Write || step_ == Step::WriteZeroPages;
-    if (result < 0 || (moves_bytes && result == 0)) {
-        // No bytes at all: somebody has made the image shorter.
-        owner_.host_failed(system_error(result < 0 ? -result : EIO, describe()));
-        return finish(VIRTIO_BLK_S_IOERR);
-    }
+    if (result < 0 || (moves_bytes && result == 0))
+        return fail(result < 0 ? -result : EIO); // no bytes at all: somebody has made the image shorter
     if (moves_bytes)
         return transferred(static_cast<std::uint64_t>(result));
     if (step_ == Step::WriteZeroes)
@@ -226,14 +226,30 @@ void BlkRequest::transferred(std::uint64_t count) {
 // File systems and disks may know neither holes nor zero ranges, or not at this alignment. A discard is only
 // advice; zeros can always be written.
 void BlkRequest::range_failed(int errno_value) {
-    if (errno_value != EOPNOTSUPP && errno_value != EINVAL && errno_value != ENOSYS) {
-        owner_.host_failed(system_error(errno_value, describe()));
-        return finish(VIRTIO_BLK_S_IOERR);
-    }
+    if (errno_value != EOPNOTSUPP && errno_value != EINVAL && errno_value != ENOSYS)
+        return fail(errno_value);
     if (step_ == Step::Discard)
         return finish(VIRTIO_BLK_S_OK);
     step_ = Step::WriteZeroPages;
     submit();
+}
+
+// What a failed flush has lost stays lost, whatever is done now: that is always told.
+void BlkRequest::fail(int errno_value) {
+    const BlkError failure{.write = step_ != Step::Read,
+                           .errno_value = errno_value,
+                           .text = system_error(errno_value, describe()).text};
+    switch (owner_.request_failed(failure, step_ != Step::Sync)) {
+    case ErrorAction::Report:
+        return finish(VIRTIO_BLK_S_IOERR);
+    case ErrorAction::Ignore:
+        if (step_ == Step::Read)
+            filled_ = data_in_bytes();
+        return finish(VIRTIO_BLK_S_OK);
+    case ErrorAction::Stop:
+        give_back_lent();
+        return owner_.request_stalled(*this);
+    }
 }
 
 void BlkRequest::finish_write() {
@@ -243,11 +259,15 @@ void BlkRequest::finish_write() {
     submit();
 }
 
-void BlkRequest::finish(std::uint8_t status) {
-    // How far the kernel came in a read that failed is not known.
+// How far the kernel came in a read that failed is not known.
+void BlkRequest::give_back_lent() const {
     if (lent_)
         for (const GuestWriteSlice& slice : chain_.writable)
             slice.wrote(slice.size());
+}
+
+void BlkRequest::finish(std::uint8_t status) {
+    give_back_lent();
     const GuestWriteSlice& last = chain_.writable.back();
     last.copy_in(last.size() - 1, std::as_bytes(std::span{&status, 1}));
     // Counted from the start: the status byte only when nothing is missing before it.

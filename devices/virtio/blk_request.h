@@ -4,6 +4,8 @@
 // request allocates only until its vectors have seen their largest chain. Threads: loop only.
 #pragma once
 
+#include "devices/virtio/blk_discard.h"
+#include "devices/virtio/blk_policy.h"
 #include "devices/virtio/blk_spec.h"
 #include "devices/virtio/queue.h"
 #include "vmm/loop/loop.h"
@@ -23,7 +25,9 @@ class StableStorage;
 struct BlkBackend {
     Loop& loop;
     FixedFile file;
-    StableStorage* storage = nullptr; // of that file
+    StableStorage* storage = nullptr;     // of that file
+    DeviceDiscarder* discarder = nullptr; // null: discards are holes in the file
+    bool zeroing_unmaps = true;
     std::uint64_t sectors = 0;
     bool readonly = false;
     std::string serial;
@@ -35,15 +39,16 @@ struct BlkBackend {
 class BlkRequestOwner {
   public:
     virtual ~BlkRequestOwner() = default;
-    // The status byte is written; the chain can be returned. `what` says which host call failed, if one did.
+    // The status byte is written; the chain can be returned.
     virtual void request_finished(BlkRequest& request) = 0;
-    virtual void host_failed(const Error& what) = 0;
+    // A call of the host failed; the owner knows the policy and fills in the action, which is returned.
+    virtual ErrorAction request_failed(BlkError failure, bool may_stop) = 0;
+    // After ErrorAction::Stop: nothing was told to the guest, and the chain is to be started again.
+    virtual void request_stalled(BlkRequest& request) = 0;
 };
 
 // Most descriptors with data in one request: IOV_MAX. More than that is answered with an error.
 inline constexpr std::size_t kBlkMaxSegments = 1024;
-// Most sectors in one discard or write-zeroes request.
-inline constexpr std::uint32_t kBlkMaxRangeSectors = 0x7fffffff / 512;
 
 class BlkRequest final : public Operation {
   public:
@@ -54,7 +59,8 @@ class BlkRequest final : public Operation {
     Chain& chain() { return chain_; }
     std::uint16_t queue() const { return queue_; }
 
-    // Precondition: the chain has a writable byte. Ends in request_finished(), perhaps before it returns.
+    // Precondition: the chain has a writable byte. Ends in request_finished() or request_stalled(), perhaps
+    // before it returns.
     void start();
     // What belongs into the used ring.
     SplitQueue::Used used() const { return {chain_.head, written_}; }
@@ -72,8 +78,10 @@ class BlkRequest final : public Operation {
     void submit_zero_pages();
     void transferred(std::uint64_t count);
     void range_failed(int errno_value);
+    void fail(int errno_value);
     void finish_write();
     void finish(std::uint8_t status);
+    void give_back_lent() const;
 
     std::uint64_t data_in_bytes() const { return chain_.writable_bytes - 1; }
     bool in_range(std::uint64_t sector, std::uint64_t count) const {

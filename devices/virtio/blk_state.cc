@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The block device in the state stream: a list of requests, which is always empty here.
+// The block device in the state stream: the requests that wait for being tried again.
 #include "devices/virtio/blk.h"
 #include "devices/virtio/spec.h"
+
+#include <utility>
 
 namespace godwit::virtio {
 
 Status Blk::save_device(StateWriter& writer, std::uint32_t) {
-    writer.value("requests", std::uint8_t{0}); // end of the list: stop() has drained
+    save_stalled(writer, stalled_, traits_.queue_sizes);
     return {};
 }
 
@@ -29,14 +31,7 @@ Status Blk::load_config(std::span<const std::byte> config) {
 }
 
 Status Blk::load_device(StateReader& reader, std::uint32_t) {
-    std::uint8_t more = 0;
-    TRY(reader.value("requests", more));
-    if (more == 1)
-        return reader.within(error(ErrorCode::Incompatible,
-                                   "the source stopped with requests that its disk had refused; let "
-                                   "them end there (QEMU: werror, rerror) and migrate again"));
-    if (more != 0)
-        return reader.within(corrupt("{} is neither a request (1) nor the end of the list (0)", more));
+    loaded_stalled_ = TRY(load_stalled(reader, traits_.queue_sizes));
     return {};
 }
 
@@ -54,7 +49,13 @@ Status Blk::commit_load(std::uint64_t features) {
                              ? loaded_writeback_.value_or(true)
                              : features == 0 || has_feature(features, VIRTIO_BLK_F_FLUSH);
     loaded_writeback_.reset();
+    stalled_ = std::exchange(loaded_stalled_, {});
     return {};
+}
+
+void Blk::discard_load() {
+    loaded_writeback_.reset();
+    loaded_stalled_.clear();
 }
 
 } // namespace godwit::virtio

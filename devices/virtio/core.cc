@@ -40,7 +40,7 @@ Core::~Core() = default;
 // ---- negotiation
 
 std::uint64_t Core::offered_features() const {
-    return traits().features | kCoreFeatures;
+    return (traits().features | kCoreFeatures) & ~traits().features_off;
 }
 
 void Core::set_driver_features(std::uint64_t features) {

@@ -26,8 +26,9 @@ struct DeviceTraits {
     std::string_view record;         // name of its state section: "virtio-blk"
     std::uint32_t state_version = 1; // version of that section (QEMU's)
     std::uint64_t features = 0; // offered, device-specific bits only; the core adds ring and transport bits
-    std::vector<std::uint16_t> queue_sizes;      // maximum and default size of each queue
-    std::uint32_t config_length = 0;             // bytes of device configuration space
+    std::uint64_t features_off = 0;         // that an operator has left out, of those that the core adds too
+    std::vector<std::uint16_t> queue_sizes; // maximum and default size of each queue
+    std::uint32_t config_length = 0;        // bytes of device configuration space
     std::span<const std::uint8_t> config_fields; // widths of its fields, from its start; rest: bytes
     std::string id;                              // the user's name for it, for messages: "net0"
     std::uint32_t pci_class = 0;                 // PCI class code (24 bits) that a PCI transport shows

@@ -35,13 +35,15 @@ Result<std::unique_ptr<Net>> Net::create(NetOptions options, std::unique_ptr<Fra
 
 Net::Net(NetOptions options, std::unique_ptr<FrameBackend> backend, Loop& loop)
     : options_(std::move(options)), own_mac_(options_.mac.value_or(default_mac(options_.identity))),
-      backend_(std::move(backend)), loop_(loop), state_(initial_net_state(own_mac_, backend_->has_ufo())),
+      backend_(std::move(backend)), loop_(loop), state_(initial_net_state(own_mac_, has_ufo())),
       receiver_(*backend_), transmitter_(*backend_, options_.id), announcer_(loop, [this] { announce(); }) {
     traits_.device_id = kDeviceNet;
     traits_.record = "virtio-net";
     traits_.state_version = Schema<NetState>::version;
-    traits_.features = kOffered | (backend_->has_ufo() ? kOfferedWithUfo : 0) |
-                       (options_.mtu.has_value() ? feature(VIRTIO_NET_F_MTU) : 0);
+    traits_.features_off = options_.features_off;
+    traits_.features = (kOffered | (has_ufo() ? kOfferedWithUfo : 0) |
+                        (options_.mtu.has_value() ? feature(VIRTIO_NET_F_MTU) : 0)) &
+                       ~options_.features_off;
     traits_.queue_sizes = {256, 256, 64};
     traits_.config_length = options_.mtu.has_value() ? kNetConfigLengthMtu : kNetConfigLengthStatus;
     traits_.config_fields = kNetConfigFields;
@@ -50,6 +52,10 @@ Net::Net(NetOptions options, std::unique_ptr<FrameBackend> backend, Loop& loop)
 }
 
 Net::~Net() = default;
+
+bool Net::has_ufo() const {
+    return backend_->has_ufo() && (kOfferedWithUfo & ~options_.features_off) != 0;
+}
 
 void Net::read_config(std::uint32_t offset, std::span<std::byte> out) {
     const virtio_net_config config{state_.mac, state_.status, 1, options_.mtu.value_or(0)};
@@ -120,7 +126,7 @@ void Net::adopt_mac(const MacAddress& mac) {
 
 void Net::reset() {
     const auto link = static_cast<std::uint16_t>(state_.status & VIRTIO_NET_S_LINK_UP);
-    state_ = initial_net_state(own_mac_, backend_->has_ufo());
+    state_ = initial_net_state(own_mac_, has_ufo());
     state_.status = link;
     features_ = 0;
     announce_due_ = false;

@@ -28,6 +28,7 @@ struct NetOptions {
     std::string identity;             // the default address is derived from it
     std::optional<MacAddress> mac;    // absent: a guest that comes from elsewhere keeps its own
     std::optional<std::uint16_t> mtu; // absent: VIRTIO_NET_F_MTU is not offered
+    std::uint64_t features_off = 0;   // not offered (feature_properties.h)
 };
 
 class Net final : public Device {
@@ -79,6 +80,8 @@ class Net final : public Device {
 
     Net(NetOptions options, std::unique_ptr<FrameBackend> backend, Loop& loop);
 
+    // Whether the driver may be offered it, in one direction at least; told in the state.
+    bool has_ufo() const;
     void receive();
     void transmit();
     void control();

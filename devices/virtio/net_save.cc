@@ -44,7 +44,7 @@ Status Net::check_loaded(std::uint64_t features) {
     const std::uint16_t mtu = options_.mtu.value_or(0);
     if (has_feature(features, VIRTIO_NET_F_MTU) && loaded_mtu_ != 0 && loaded_mtu_ != mtu)
         return error(ErrorCode::Incompatible, "the MTU is {} on the source and {} here", loaded_mtu_, mtu);
-    return check_net_state(*loaded_, features, backend_->has_ufo());
+    return check_net_state(*loaded_, features, has_ufo());
 }
 
 Status Net::commit_load(std::uint64_t features) {
@@ -56,7 +56,7 @@ Status Net::commit_load(std::uint64_t features) {
         own_mac_ = state_.mac;
     state_.tx_waiting = 0;
     state_.has_vnet_hdr = 1;
-    state_.has_ufo = backend_->has_ufo() ? 1 : 0;
+    state_.has_ufo = has_ufo() ? 1 : 0;
     state_.low_features = 0;
     state_.mergeable_rx_bufs = has_feature(features, VIRTIO_NET_F_MRG_RXBUF) ? 1 : 0;
     if (!has_feature(features, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))

@@ -104,6 +104,34 @@ Result<bool> SplitQueue::pop(Chain& chain) {
     return true;
 }
 
+Status SplitQueue::pop_again(std::uint16_t head, Chain& chain) {
+    chain.clear();
+    if (head >= config_.size)
+        return error(ErrorCode::Guest, "head {} in a queue of {}", head, config_.size);
+    std::size_t known = 0;
+    for (const std::uint64_t word : heads_)
+        known += static_cast<std::size_t>(std::popcount(word));
+    if (!is_in_flight(head) && known >= in_flight())
+        return error(ErrorCode::Guest, "head {} beside {} that are in flight, which are all", head, known);
+    chain.head = head;
+    TRY(read_chain(chain));
+    if (!is_in_flight(head))
+        flip_in_flight(head);
+    return {};
+}
+
+std::vector<SplitQueue::Part> SplitQueue::parts_of(const Chain& chain) const {
+    std::vector<Part> parts;
+    const auto add = [&](const auto& slice) {
+        parts.push_back({memory_->address_of(slice.for_kernel()), static_cast<std::uint32_t>(slice.size())});
+    };
+    for (const GuestReadSlice& slice : chain.readable)
+        add(slice);
+    for (const GuestWriteSlice& slice : chain.writable)
+        add(slice);
+    return parts;
+}
+
 Status SplitQueue::read_chain(Chain& chain) const {
     Table indirect{};
     TRY(read_table({config_.addresses.desc, config_.size}, chain.head, chain, &indirect));

@@ -70,6 +70,17 @@ class SplitQueue {
     // too few buffers.
     void unpop(const Chain& chain);
 
+    // Fills `chain` with one that was popped from this ring before, perhaps by another object or on another
+    // host, and not pushed since; what pop() checks is checked again.
+    Status pop_again(std::uint16_t head, Chain& chain);
+    // Where the driver has the parts of a chain, the readable ones first.
+    struct Part {
+        Gpa at;
+        std::uint32_t length;
+        bool operator==(const Part&) const = default;
+    };
+    std::vector<Part> parts_of(const Chain& chain) const;
+
     // Fills `elements` of the used ring and publishes them together; `written` counts bytes written to the
     // writable parts. push() is publish() of one.
     struct Used {

@@ -39,6 +39,13 @@ Status refuse_what_it_lacks(const MachineConfig& config) {
         return invalid_input("--net: a plain machine has no network");
     if (!config.rngs.empty())
         return invalid_input("--rng: a plain machine has no entropy device");
+    for (const DiskConfig& disk : config.disks)
+        if (disk.write_errors != virtio::kDefaultWriteErrors ||
+            disk.read_errors != virtio::kDefaultReadErrors)
+            return invalid_input("--disk: a plain machine's disk has no werror or rerror");
+    for (const DiskConfig& disk : config.disks)
+        if (disk.features_off != 0)
+            return invalid_input("--disk: a plain machine's disk has no features");
     if (config.cpu != "host")
         return invalid_input("--cpu {}: a plain machine has no processor to choose", config.cpu);
     return {};

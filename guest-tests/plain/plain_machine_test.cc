@@ -26,6 +26,7 @@ struct Events final : MachineEvents {
     void guest_powered_off() override { off = true; }
     void guest_reset() override {}
     void guest_crashed(Error) override {}
+    void disk_failed(DiskFailure) override {}
     std::atomic<bool> off{false};
 };
 

@@ -178,3 +178,36 @@ def test_the_words_of_the_command(scene):
     assert done.returncode == 2 and "tcp:nowhere" in done.stderr
     source = running(scene)
     assert source.qmp().raw(b'{"execute": "check", "arguments": {"uri": "ftp:x"}}\n')["error"]
+
+
+@pytest.mark.machines("pci", "ccw")
+def test_a_feature_that_one_side_has_off_is_told_with_its_option(scene):
+    scene.with_network()
+    image = scene.disk()
+
+    def options(tap, features):
+        return ["--disk", f"path={image},discard=off{scene._on('disk')}",
+                "--net", f"tap={tap},mac=02:00:00:00:00:15{scene._on('net')}{features}"]
+    other = scene.receive("other", extra=options("tap1", ""))
+    source = running(scene, extra=options("tap0", ",csum=off"))
+    status, found = check(source, other)
+    assert status == 6 and set(found) == {"device.feature-extra"}
+    human = source.cli("check", other.address, check=False).stdout
+    assert "VIRTIO_NET_F_CSUM (0) (csum=off leaves it out) offered here and not at the source" in human
+    assert "VIRTIO_NET_F_HOST_TSO4 (11) (host_tso4=off leaves it out)" in human
+    other.kill()
+    destination = scene.receive(extra=options("tap1", ",csum=off"))
+    assert check(source, destination) == (0, {})
+    migrate(source, destination)
+    destination.finish()
+
+
+@pytest.mark.machines("plain")
+@pytest.mark.no_kvm
+def test_a_feature_that_is_none_is_refused_by_name(scene):
+    for option, text in (("tap=t,xyz=off", "--net: unknown key 'xyz'"), ("tap=t,csum=off,host_tso4=on", "host_tso4=on needs a feature that is off")):
+        done = subprocess.run([vm.GODWIT, "run", "--kernel", "x", "--net", option], capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and text in done.stderr
+    help_text = subprocess.run([vm.GODWIT, "run", "--help"], capture_output=True, text=True, check=True).stdout
+    for word in ("guest_announce", "write-zeroes", "werror=report|stop|enospc|ignore"):
+        assert word in help_text

@@ -9,7 +9,9 @@ namespace godwit::migration {
 namespace {
 
 constexpr std::uint64_t kBlkReadOnlyFeature = std::uint64_t{1} << 5; // VIRTIO_BLK_F_RO, told as blk.read-only
-constexpr std::uint64_t kNetMtuFeature = std::uint64_t{1} << 3;      // VIRTIO_NET_F_MTU, told as net.mtu
+constexpr std::uint64_t kBlkDiscardFeatures = std::uint64_t{3}
+                                              << 13; // VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_WRITE_ZEROES
+constexpr std::uint64_t kNetMtuFeature = std::uint64_t{1} << 3; // VIRTIO_NET_F_MTU, told as net.mtu
 
 std::string mac_text(const std::array<std::uint8_t, 6>& mac) {
     return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3], mac[4],
@@ -17,6 +19,9 @@ std::string mac_text(const std::array<std::uint8_t, 6>& mac) {
 }
 std::string mtu_text(const std::optional<std::uint16_t>& mtu) {
     return mtu ? value_text(*mtu) : "unset";
+}
+std::string unmap_text(bool unmaps) {
+    return unmaps ? "may give space back" : "never gives space back";
 }
 std::string_view access_text(bool read_only) {
     return read_only ? "read-only" : "writable";
@@ -85,6 +90,17 @@ class Pair {
                 {value_text(access_text(source.read_only)), value_text(access_text(here.read_only))});
         if (source.serial != here.serial)
             add(Reason::BlkSerial, {source.serial, here.serial});
+        // Where only one side offers it, that is the difference.
+        if (((source_.features ^ here_.features) & kBlkDiscardFeatures) == 0)
+            discard(source.discard, here.discard);
+    }
+
+    void discard(const DiscardDescription& source, const DiscardDescription& here) {
+        if (source.alignment != here.alignment || source.max_sectors != here.max_sectors)
+            add(Reason::BlkDiscard, {value_text(source.alignment), value_text(source.max_sectors),
+                                     value_text(here.alignment), value_text(here.max_sectors)});
+        if (source.zeroing_unmaps != here.zeroing_unmaps)
+            add(Reason::BlkUnmap, {unmap_text(source.zeroing_unmaps), unmap_text(here.zeroing_unmaps)});
     }
 
     void net(const NetDescription& source, const NetDescription& here) {

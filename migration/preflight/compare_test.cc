@@ -35,7 +35,7 @@ MachineDescription sample() {
     disk.place = "0000:00:01.0";
     disk.features = 0x100000244;
     disk.queue_sizes = {256};
-    disk.blk = BlkDescription{65536, 512, false, "disk0", 7};
+    disk.blk = BlkDescription{65536, 512, false, "disk0", 7, {8, 4194303, true}};
     DeviceDescription net;
     net.id = "net0";
     net.type = "virtio-net";
@@ -139,6 +139,24 @@ const std::vector<Case>& cases() {
          }},
         {Reason::BlkSerial, "virtio-blk 'disk0': has the serial 'disk0' at the source, 'x' here",
          [](Sides& s) { s.disk().blk->serial = "x"; }},
+        {Reason::BlkDiscard,
+         "virtio-blk 'disk0': discards in steps of 8 sectors, up to 4194303 at once, at the source; of 128, "
+         "up to "
+         "4194303, here",
+         [](Sides& s) { s.disk().blk->discard.alignment = 128; }},
+        {Reason::BlkDiscard,
+         "virtio-blk 'disk0': discards in steps of 8 sectors, up to 4194303 at once, at the source; of 8, up "
+         "to "
+         "2048, here",
+         [](Sides& s) { s.disk().blk->discard.max_sectors = 2048; }},
+        {Reason::BlkUnmap,
+         "virtio-blk 'disk0': writing zeroes may give space back at the source, never gives space back here",
+         [](Sides& s) { s.disk().blk->discard.zeroing_unmaps = false; }},
+        {Reason::DeviceFeatureMissing, "virtio-blk 'disk0': feature 2/13 not offered here",
+         [](Sides& s) { // and no limits beside
+             s.source.devices[0].features |= 1u << 13;
+             s.disk().blk->discard = {};
+         }},
         {Reason::NetMac,
          "virtio-net 'net0': has the address 02:00:00:00:00:15 at the source, 02:00:00:00:00:16 here",
          [](Sides& s) { s.net().net->mac[5] = 0x16; }},

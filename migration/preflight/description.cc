@@ -39,6 +39,9 @@ void put(ByteWriter& out, const DeviceDescription& device) {
         out.le(static_cast<std::uint8_t>(device.blk->read_only));
         put_text(out, device.blk->serial);
         out.le(device.blk->lock_mark);
+        out.le(device.blk->discard.alignment);
+        out.le(device.blk->discard.max_sectors);
+        out.le(static_cast<std::uint8_t>(device.blk->discard.zeroing_unmaps));
     }
     out.le(static_cast<std::uint8_t>(device.net.has_value()));
     if (device.net) {
@@ -95,6 +98,9 @@ Result<BlkDescription> get_blk(ByteReader& in) {
     blk.read_only = TRY(get_bool(in));
     blk.serial = TRY(get_text(in, kMaxNameLength, "serial"));
     blk.lock_mark = TRY(in.le<std::uint64_t>());
+    blk.discard.alignment = TRY(in.le<std::uint32_t>());
+    blk.discard.max_sectors = TRY(in.le<std::uint32_t>());
+    blk.discard.zeroing_unmaps = TRY(get_bool(in));
     return blk;
 }
 

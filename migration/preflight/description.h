@@ -16,6 +16,14 @@
 
 namespace godwit::migration {
 
+// What the guest is told of how its disk gives space back; zeros where it does not offer that.
+struct DiscardDescription {
+    std::uint32_t alignment = 0; // sectors
+    std::uint32_t max_sectors = 0;
+    bool zeroing_unmaps = false;
+    bool operator==(const DiscardDescription&) const = default;
+};
+
 struct BlkDescription {
     std::uint64_t sectors = 0; // of 512 bytes
     std::uint32_t block_size = 0;
@@ -24,6 +32,7 @@ struct BlkDescription {
     // Marks the source's lock of the disk's file, so that a destination that sees the same file knows whose
     // lock it finds there (devices/virtio/blk_image.h). 0: it has none.
     std::uint64_t lock_mark = 0;
+    DiscardDescription discard = {};
     bool operator==(const BlkDescription&) const = default;
 };
 

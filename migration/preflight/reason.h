@@ -32,6 +32,8 @@ enum class Reason : std::uint8_t {
     BlkBlockSize,
     BlkReadOnly,
     BlkSerial,
+    BlkDiscard,
+    BlkUnmap,
     NetMac,
     NetMtu,
     CpuVendor,
@@ -98,12 +100,15 @@ inline constexpr std::array kReasons{
                 "Give the receiver's device the same transport."},
     ReasonEntry{Reason::DevicePlace, "device.place", "is at {} at the source, at {} here",
                 "List the receiver's devices in the source's order, or give each the source's `addr=`."},
-    ReasonEntry{Reason::DeviceFeatureMissing, "device.feature-missing", "feature {} not offered here",
-                "The two hosts' kernels or releases of godwit differ; turn the feature off at the source, or "
-                "update."},
     ReasonEntry{
-        Reason::DeviceFeatureExtra, "device.feature-extra", "feature {} offered here and not at the source",
-        "The two hosts' kernels or options differ: the guest must find the device that it has set up."},
+        Reason::DeviceFeatureMissing, "device.feature-missing", "feature {} not offered here",
+        "The two hosts' kernels, disks or releases of godwit differ: start the guest with the option that "
+        "the text names (`host_ufo=off`, say), or update."},
+    ReasonEntry{Reason::DeviceFeatureExtra, "device.feature-extra",
+                "feature {} offered here and not at the source",
+                "The two hosts' kernels or options differ, and the guest must find the device that it has "
+                "set up: give "
+                "the receiver the option that the text names (`csum=off`, say)."},
     ReasonEntry{Reason::DeviceQueueCount, "device.queue-count", "{} queues at the source, {} here",
                 "Give both sides the same number of queues."},
     ReasonEntry{Reason::DeviceQueueSize, "device.queue-size",
@@ -117,6 +122,15 @@ inline constexpr std::array kReasons{
                 "Give both sides the same `readonly=`."},
     ReasonEntry{Reason::BlkSerial, "blk.serial", "has the serial '{}' at the source, '{}' here",
                 "Give both sides the same `id=`, which is also the serial that the guest reads."},
+    ReasonEntry{
+        Reason::BlkDiscard, "blk.discard",
+        "discards in steps of {} sectors, up to {} at once, at the source; of {}, up to {}, here",
+        "Use disks of the same kind on both sides (files, or block devices with the same granularity and "
+        "limits), or start the guest with `discard=off` and give it to the receiver too."},
+    ReasonEntry{
+        Reason::BlkUnmap, "blk.unmap", "writing zeroes {} at the source, {} here",
+        "Use disks of the same kind on both sides, or start the guest with `write-zeroes=off` and give it "
+        "to the receiver too."},
     ReasonEntry{Reason::NetMac, "net.mac", "has the address {} at the source, {} here",
                 "Give the receiver the source's `mac=`, or none: then it takes the guest's."},
     ReasonEntry{Reason::NetMtu, "net.mtu", "has the MTU {} at the source, {} here",

@@ -318,7 +318,7 @@ Result<Commit> decode_commit(std::span<const std::byte> body) {
     Commit commit;
     TRY(get_id(in, commit.id));
     const auto state = TRY(in.le<std::uint32_t>());
-    if (state > static_cast<std::uint32_t>(RunState::Paused))
+    if (state > static_cast<std::uint32_t>(kLastRunState))
         return error(ErrorCode::Protocol, "run state {}", state);
     commit.state = RunState{static_cast<int>(state)};
     TRY(at_end(in));

@@ -247,8 +247,9 @@ TEST_CASE("hostile bodies are refused", "[protocol]") {
         REQUIRE_FALSE(decode_zero(encode_zero({}), kRam).ok());
     }
     SECTION("a run state that is none") {
-        Bytes body = encode(Commit{});
-        body[16] = std::byte{2};
+        Bytes body = encode(Commit{{}, kLastRunState});
+        REQUIRE(decode_commit(body).value().state == kLastRunState);
+        body[16] = std::byte{3};
         REQUIRE_FALSE(decode_commit(body).ok());
     }
     SECTION("a peer cannot put us in doubt") {

@@ -10,8 +10,8 @@ namespace godwit::migration::wire {
 namespace {
 
 constexpr std::string_view kNotRunning[] = {
-    "debug",          "inmigrate",  "internal-error", "io-error", "paused",    "postmigrate",    "prelaunch",
-    "finish-migrate", "restore-vm", "save-vm",        "shutdown", "suspended", "guest-panicked", "watchdog"};
+    "debug",      "inmigrate", "internal-error", "paused",    "postmigrate",    "prelaunch", "finish-migrate",
+    "restore-vm", "save-vm",   "shutdown",       "suspended", "guest-panicked", "watchdog"};
 
 } // namespace
 
@@ -29,8 +29,9 @@ Result<RunState> run_state_of(const GlobalState& state) {
     if (end == std::string_view::npos)
         return corrupt("the run state has no end");
     const std::string_view name = field.substr(0, end);
-    if (name == to_string(RunState::Running))
-        return RunState::Running;
+    for (const RunState own : {RunState::Running, RunState::IoError})
+        if (name == to_string(own))
+            return own;
     if (std::ranges::find(kNotRunning, name) != std::end(kNotRunning))
         return RunState::Paused;
     return corrupt("unknown run state '{}'", printable(name));

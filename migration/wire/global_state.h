@@ -36,7 +36,8 @@ static_assert(schema_is_complete<migration::wire::GlobalState>());
 namespace godwit::migration::wire {
 
 GlobalState global_state_of(RunState state);
-// Only "running" lets the guest run; QEMU's other names mean that it does not. An unknown name is an error.
+// Only "running" lets the guest run; QEMU's other names mean that it does not, of which "io-error" is kept.
+// An unknown name is an error.
 Result<RunState> run_state_of(const GlobalState& state);
 
 // Written last and read like any other section.

@@ -121,7 +121,7 @@ TEST_CASE("a small stream has QEMU's bytes", "[wire]") {
 
 TEST_CASE("what was saved is what is loaded, and only the commit makes it live", "[wire]") {
     Machine source = sample_machine();
-    const auto state = GENERATE(RunState::Running, RunState::Paused);
+    const auto state = GENERATE(RunState::Running, RunState::Paused, RunState::IoError);
     const Bytes bytes = saved(source, state);
     Machine destination;
     const auto outcome = loaded(destination, bytes);

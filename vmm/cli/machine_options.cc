@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/machine_options.h"
 
+#include "devices/virtio/feature_properties.h"
 #include "vmm/machine/board.h"
 #include "vmm/machine/config/key_values.h"
 
 namespace godwit::cli {
+
+namespace {
+
+std::string features_of(std::uint16_t device_id) {
+    std::string names;
+    for (const virtio::FeatureProperty& property : virtio::feature_properties(device_id))
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", property.name);
+    return names;
+}
+
+} // namespace
 
 void MachineOptions::add_to(CLI::App& app) {
     app.add_option("--name", name_, "name of the machine, for messages")->capture_default_str();
@@ -22,12 +34,19 @@ void MachineOptions::add_to(CLI::App& app) {
         ->capture_default_str();
     app.add_option(
            "--disk", disks_,
-           "a disk: path=FILE[,readonly=on|off][,id=NAME][,addr=SLOT]; a raw image or a block device; may be "
-           "repeated")
+           fmt::format(
+               "a disk: path=FILE[,readonly=on|off][,werror=report|stop|enospc|ignore]"
+               "[,rerror=report|stop|ignore][,FEATURE=off][,id=NAME][,addr=SLOT]; a raw image or a block "
+               "device; may be repeated. What is done about errors of the host's disk: werror=enospc and "
+               "rerror=report if not said. Features: {}",
+               features_of(virtio::kDeviceBlock)))
         ->take_all();
     app.add_option(
            "--net", nets_,
-           "a network interface: tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME][,addr=SLOT]; may be repeated")
+           fmt::format(
+               "a network interface: tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,FEATURE=off][,id=NAME]"
+               "[,addr=SLOT]; may be repeated. Features: {}; those that need one that is off are off too",
+               features_of(virtio::kDeviceNet)))
         ->take_all();
     app.add_option(
            "--rng", rngs_,

@@ -193,7 +193,35 @@ void Instance::guest_crashed(Error why) {
     });
 }
 
+void Instance::disk_failed(DiskFailure failure) {
+    tasks_.push([this, failure = std::move(failure)] {
+        broadcast("BLOCK_IO_ERROR", {{"device", failure.disk},
+                                     {"operation", failure.write ? "write" : "read"},
+                                     {"action", failure.action},
+                                     {"nospace", failure.no_space},
+                                     {"reason", failure.reason}});
+        if (failure.action != "stop")
+            return;
+        if (const Status stopped = stop_for_disk(failure); !stopped.ok())
+            log::error("{}: {}", failure.disk, stopped.error().text);
+    });
+}
+
 // ---- the conductor's tasks
+
+// The news may be old: the guest has gone on since then, or away.
+Status Instance::stop_for_disk(const DiskFailure& failure) {
+    if (guest_->held(Guest::Hold::HandedOver) || guest_->held(Guest::Hold::IoError) ||
+        !guest_->waits_for_disk())
+        return {};
+    const bool ran = guest_->running();
+    TRY(guest_->hold(Guest::Hold::IoError));
+    log::error("{}: {}: the guest stands still until `godwit resume` tries again", failure.disk,
+               failure.reason);
+    if (ran)
+        broadcast("STOP");
+    return {};
+}
 
 Status Instance::stop() {
     if (guest_->held(Guest::Hold::HandedOver) || guest_->held(Guest::Hold::NotStarted))
@@ -215,6 +243,7 @@ Status Instance::cont() {
     if (guest_->held(Guest::Hold::Save))
         return invalid_input("the guest was saved and this process ends");
     TRY(guest_->release(Guest::Hold::Operator));
+    TRY(guest_->release(Guest::Hold::IoError));
     broadcast("RESUME");
     return {};
 }
@@ -301,7 +330,7 @@ void Instance::migration_ended(const Outgoing::Outcome& outcome) {
 
 void Instance::guest_arrived() {
     broadcast("MIGRATION", {{"status", "completed"}});
-    if (!guest_->held(Guest::Hold::Operator))
+    if (guest_->running())
         broadcast("RESUME");
 }
 
@@ -353,6 +382,8 @@ std::string_view Instance::status_name() const {
         return "save-vm";
     if (guest_->held(Guest::Hold::Migration))
         return "finish-migrate";
+    if (guest_->held(Guest::Hold::IoError))
+        return "io-error";
     return guest_->held(Guest::Hold::Operator) ? "paused" : "running";
 }
 

@@ -63,10 +63,11 @@ class Instance final : private MachineEvents {
     explicit Instance(InstanceOptions options) : options_(std::move(options)) {}
     Status set_up(const GuestFactory& factory);
 
-    // MachineEvents: on the threads that run the guest.
+    // MachineEvents: on the threads that run the guest, or the loop's.
     void guest_powered_off() override;
     void guest_reset() override;
     void guest_crashed(Error why) override;
+    void disk_failed(DiskFailure failure) override;
 
     struct MoveOptions {
         bool timeline_events = false;
@@ -86,6 +87,7 @@ class Instance final : private MachineEvents {
     void end(ExitStatus status);
     Status stop();
     Status cont();
+    Status stop_for_disk(const DiskFailure& failure);
     Status restart();
     // Ends the migration that is under way because of what the guest did; the guest's next run is to be moved
     // then. Nothing when there is none.

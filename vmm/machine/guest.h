@@ -34,8 +34,17 @@
 
 namespace godwit {
 
-// What the guest does to its machine. Called on the threads that run it: answers must be quick, and act on
-// another thread.
+// A request to a disk failed.
+struct DiskFailure {
+    std::string disk; // its id
+    bool write = false;
+    std::string_view action; // "stop", "report" or "ignore": the disk's policy (devices/virtio/blk_policy.h)
+    bool no_space = false;
+    std::string reason;
+};
+
+// What the guest does to its machine, or meets there. Called on the threads that run it, or the loop's:
+// answers must be quick, and act on another thread.
 class MachineEvents {
   public:
     virtual ~MachineEvents() = default;
@@ -43,6 +52,8 @@ class MachineEvents {
     virtual void guest_reset() = 0;
     // The guest cannot go on: triple fault, emulation failure.
     virtual void guest_crashed(Error why) = 0;
+    // With the action "stop" the guest should be held (Hold::IoError) as long as waits_for_disk().
+    virtual void disk_failed(DiskFailure failure) = 0;
 };
 
 // How a guest stopped by itself.
@@ -76,7 +87,8 @@ class Guest {
         Migration = 4,
         HandedOver = 8, // another process owns the guest
         Restart = 16,
-        Save = 32, // while the guest is written to a file
+        Save = 32,    // while the guest is written to a file
+        IoError = 64, // requests to a disk failed; letting go tries them again
     };
     // The guest stands still: nothing changes its memory or disks afterwards. Idempotent. After an error
     // (storage that does not answer) it runs on, unless the error says that it does not.
@@ -86,6 +98,9 @@ class Guest {
     bool running() const { return holds_.load() == 0; }
     // Nobody has dealt with it yet.
     GuestStop stopped_by_guest() const { return stopped_by_guest_.load(); }
+
+    // Requests to a disk failed, and nothing was told to the guest; they are tried again when it goes on.
+    virtual bool waits_for_disk() const { return false; }
 
     // Any thread.
     virtual void press_power_button() = 0;

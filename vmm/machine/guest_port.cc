@@ -6,6 +6,8 @@
 namespace godwit {
 
 migration::RunState GuestPort::run_state() {
+    if (guest_.held(Guest::Hold::IoError))
+        return migration::RunState::IoError;
     return guest_.held(Guest::Hold::Operator) || guest_.held(Guest::Hold::NotStarted)
                ? migration::RunState::Paused
                : migration::RunState::Running;
@@ -72,6 +74,8 @@ Status GuestPort::apply_incoming(migration::BesideSections beside) {
 Status GuestPort::take_over(migration::RunState state) {
     if (state == migration::RunState::Paused)
         TRY(guest_.hold(Guest::Hold::Operator));
+    if (state == migration::RunState::IoError)
+        TRY(guest_.hold(Guest::Hold::IoError));
     TRY(guest_.release(Guest::Hold::NotStarted));
     guest_.arrived();
     return {};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/guest.h"
+#include "vmm/machine/guest_port.h"
 
 #include <catch2/catch.hpp>
 
@@ -53,7 +54,35 @@ class HeldGuest final : public Guest {
     cpu::CpuModel model_;
 };
 
+// What a migration reads and sets of a guest's holds.
+class HeldPort final : public GuestPort {
+  public:
+    using GuestPort::GuestPort;
+    migration::MachineDescription describe() override { return {}; }
+    std::string feature_name(std::uint16_t, unsigned) override { return {}; }
+    Status start_dirty_log() override { return {}; }
+    Status harvest_dirty(std::span<std::uint64_t>) override { return {}; }
+    Status stop_dirty_log() override { return {}; }
+    Status throttle(std::uint32_t) override { return {}; }
+    migration::HostState host_state(const migration::MachineDescription&) override { return {}; }
+};
+
 } // namespace
+
+TEST_CASE("a guest that waits for its disk is moved as such, and waits there") {
+    HeldGuest here, there;
+    HeldPort source{here}, destination{there};
+    REQUIRE(here.release(Guest::Hold::NotStarted).ok());
+    REQUIRE(here.hold(Guest::Hold::IoError).ok());
+    REQUIRE(here.hold(Guest::Hold::Operator).ok()); // one release of both lets it go on
+    REQUIRE(source.run_state() == migration::RunState::IoError);
+    REQUIRE(destination.take_over(migration::RunState::IoError).ok());
+    CHECK_FALSE(there.runs);
+    CHECK(destination.run_state() == migration::RunState::IoError);
+    REQUIRE(there.release(Guest::Hold::IoError).ok());
+    CHECK(there.runs);
+    CHECK(destination.run_state() == migration::RunState::Running);
+}
 
 TEST_CASE("a guest stands still while anybody holds it") {
     HeldGuest guest;

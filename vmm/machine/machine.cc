@@ -116,7 +116,7 @@ Status Machine::build_chipset() {
 }
 
 Status Machine::build_units() {
-    const UnitPlaces places{loop_, *memory_, *pci_host_, css_.get(), vm_->irqs(), vm_->doorbells()};
+    const UnitPlaces places{loop_, *memory_, *pci_host_, css_.get(), vm_->irqs(), vm_->doorbells(), events_};
     for (const DiskConfig& disk : config_.disks)
         units_.push_back(TRY(make_disk_unit(places, disk)));
     for (const NetConfig& net : config_.nets)

@@ -68,6 +68,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     std::vector<DiskContent> disk_contents() const override;
     Status begin_generation() override;
     void arrived() override;
+    bool waits_for_disk() const override;
 
     // ---- for its port
 

@@ -8,6 +8,7 @@
 #include "vmm/machine/acpi/acpi.h"
 #include "vmm/machine/board.h"
 
+#include <algorithm>
 #include <thread>
 
 namespace godwit {
@@ -181,6 +182,11 @@ Status Machine::begin_generation() {
     TRY(acpi::place_generation(fresh, *memory_));
     ged_->generation_changed();
     return {};
+}
+
+bool Machine::waits_for_disk() const {
+    return loop_.call(
+        [&] { return std::ranges::any_of(units_, [](const auto& unit) { return unit->stalled(); }); });
 }
 
 void Machine::arrived() {

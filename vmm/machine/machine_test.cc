@@ -22,6 +22,7 @@ class NoEvents final : public MachineEvents {
     void guest_powered_off() override {}
     void guest_reset() override {}
     void guest_crashed(Error) override {}
+    void disk_failed(DiskFailure) override {}
 };
 
 // A machine with a disk, on a loop of its own. A tap is left out: not every place where this runs may make

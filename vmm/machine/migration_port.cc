@@ -2,6 +2,7 @@
 #include "vmm/machine/migration_port.h"
 
 #include "devices/virtio/feature_names.h"
+#include "devices/virtio/feature_properties.h"
 #include "vmm/machine/describe.h"
 #include "vmm/machine/machine.h"
 
@@ -18,7 +19,9 @@ migration::HostState MigrationPort::host_state(const migration::MachineDescripti
 }
 
 std::string MigrationPort::feature_name(std::uint16_t device_id, unsigned bit) {
-    return virtio::feature_name(device_id, bit);
+    const std::string option = virtio::feature_option(device_id, bit);
+    const std::string name = virtio::feature_name(device_id, bit);
+    return option.empty() ? name : fmt::format("{} ({} leaves it out)", name, option);
 }
 
 Status MigrationPort::start_dirty_log() {

@@ -8,6 +8,7 @@
 #include "transports/ccw/virtio_ccw.h"
 #include "transports/pci/virtio_pci.h"
 #include "vmm/base/log.h"
+#include "vmm/machine/guest.h"
 
 #include <array>
 #include <cerrno>
@@ -67,8 +68,8 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     using PluggedUnit::PluggedUnit;
     void describe(migration::DeviceDescription& device_description) override {
         const virtio::BlkImage& image = device().image();
-        device_description.blk = {image.sectors(), device().block_size(), image.readonly(), device().serial(),
-                                  image.lock_mark()};
+        device_description.blk = {image.sectors(),   device().block_size(), image.readonly(),
+                                  device().serial(), image.lock_mark(),     discard_description()};
     }
     void describe_host(const migration::DeviceDescription* guest, migration::HostState& host) override {
         const virtio::BlkImage& image = device().image();
@@ -78,12 +79,20 @@ class DiskUnit final : public PluggedUnit<virtio::Blk> {
     }
     Status acquire() override { return device().lock(); }
     Status relinquish() override { return device().unlock(); }
+    bool stalled() override { return device().stalled(); }
     std::shared_ptr<virtio::StableStorage> storage() override {
         return device().image().readonly() ? nullptr : device().image().storage();
     }
     std::optional<DiskContent> disk_content() override {
         const virtio::BlkImage& image = device().image();
         return DiskContent{device().traits().id, image.current_bytes(), image.modified()};
+    }
+
+  private:
+    migration::DiscardDescription discard_description() {
+        const virtio::virtio_blk_config config = device().config();
+        return {config.discard_sector_alignment, config.max_discard_sectors,
+                config.write_zeroes_may_unmap != 0};
     }
 };
 
@@ -146,6 +155,13 @@ Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, con
     virtio::BlkOptions options;
     options.id = config.id;
     options.serial = config.id;
+    options.features_off = config.features_off;
+    options.write_errors = config.write_errors;
+    options.read_errors = config.read_errors;
+    options.failed = [&events = places.events, id = config.id](const virtio::BlkError& failure) {
+        events.disk_failed(
+            {id, failure.write, to_string(failure.action), failure.errno_value == ENOSPC, failure.text});
+    };
     auto image = TRY_IN(virtio::BlkImage::open(config.path, config.readonly), config.id);
     return plugged<DiskUnit>(places, config.place,
                              TRY(virtio::Blk::create(places.loop, std::move(image), options)));
@@ -158,6 +174,7 @@ Result<std::unique_ptr<VirtioUnit>> make_net_unit(const UnitPlaces& places, cons
     options.identity = TRY(interface_identity(machine, config.tap));
     options.mac = config.mac;
     options.mtu = config.mtu;
+    options.features_off = config.features_off;
     auto tap = TRY_IN(virtio::Tap::open(config.tap), config.id);
     const virtio::Tap& raw = *tap;
     if (const std::string lack = raw.lack(); !lack.empty())

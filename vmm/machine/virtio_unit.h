@@ -19,6 +19,8 @@
 
 namespace godwit {
 
+class MachineEvents;
+
 // What devices are plugged into.
 struct UnitPlaces {
     Loop& loop;
@@ -27,6 +29,7 @@ struct UnitPlaces {
     ccw::ChannelSubsystem* css; // null when no device is on it
     InterruptController& interrupts;
     DoorbellRegistry& doorbells;
+    MachineEvents& events;
 };
 
 class VirtioUnit {
@@ -50,6 +53,8 @@ class VirtioUnit {
     // Where what the guest writes goes; null when it writes nothing.
     virtual std::shared_ptr<virtio::StableStorage> storage() { return nullptr; }
     virtual std::optional<DiskContent> disk_content() { return {}; }
+    // Has requests that failed and are tried again when it is started.
+    virtual bool stalled() { return false; }
 };
 
 Result<std::unique_ptr<VirtioUnit>> make_disk_unit(const UnitPlaces& places, const DiskConfig& config);

@@ -85,6 +85,14 @@ Result<GuestWriteSlice> GuestMemory::writable(Gpa gpa, std::uint64_t length) {
     return GuestWriteSlice{host(offset), length, &dirty_, offset};
 }
 
+Gpa GuestMemory::address_of(const std::byte* at) const {
+    const auto offset = static_cast<std::uint64_t>(at - mapping_.data());
+    for (const RamRegion& region : regions_)
+        if (offset - region.offset.value < region.size)
+            return Gpa{region.base.value + (offset - region.offset.value)};
+    return Gpa{};
+}
+
 Status GuestMemory::discard_all() {
     if (::madvise(mapping_.data(), mapping_.size(), MADV_DONTNEED) != 0)
         return system_error(errno, "discard guest memory");

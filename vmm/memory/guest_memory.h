@@ -128,6 +128,9 @@ class GuestMemory {
     // pages.
     std::byte* host(RamOffset offset) const { return mapping_.data() + offset.value; }
 
+    // Where the guest sees what is there. Precondition: `at` came from this memory.
+    Gpa address_of(const std::byte* at) const;
+
     // Gives every page back to the host; the guest would read zeros. Precondition: nothing runs or is in
     // flight.
     Status discard_all();

@@ -15,11 +15,45 @@ TEST_CASE("a disk option gives path, mode and id", "[config]") {
     CHECK(disk.value().place.slot == 3);
 }
 
+TEST_CASE("a disk has a policy for errors of each direction", "[config]") {
+    using virtio::ErrorPolicy;
+    const auto disk = [](const char* text) { return parse_disk(text).value(); };
+    CHECK(disk("path=a").write_errors == ErrorPolicy::Enospc);
+    CHECK(disk("path=a").read_errors == ErrorPolicy::Report);
+    CHECK(disk("path=a,werror=stop,rerror=ignore").write_errors == ErrorPolicy::Stop);
+    CHECK(disk("path=a,werror=stop,rerror=ignore").read_errors == ErrorPolicy::Ignore);
+    CHECK(disk("path=a,werror=report,rerror=stop").write_errors == ErrorPolicy::Report);
+    CHECK(disk("path=a,werror=ignore,rerror=stop").read_errors == ErrorPolicy::Stop);
+    CHECK(parse_disk("path=a,rerror=enospc").error().text ==
+          "--disk: rerror=enospc is none of report, stop, ignore");
+    CHECK(parse_disk("path=a,werror=halt").error().text ==
+          "--disk: werror=halt is none of report, stop, enospc, ignore");
+}
+
+TEST_CASE("features are turned off by QEMU's names, with what needs them", "[config]") {
+    const auto bit = [](unsigned number) { return std::uint64_t{1} << number; };
+    CHECK(parse_disk("path=a").value().features_off == 0);
+    CHECK(parse_disk("path=a,discard=off,write-zeroes=no,config-wce=off,event_idx=on").value().features_off ==
+          (bit(13) | bit(14) | bit(11)));
+    CHECK(parse_net("tap=t,host_ufo=off,guest_ufo=off,csum=on").value().features_off == (bit(14) | bit(10)));
+    CHECK(parse_net("tap=t,csum=off").value().features_off ==
+          (bit(0) | bit(11) | bit(12) | bit(13) | bit(14))); // HOST_TSO4, HOST_TSO6, HOST_ECN, HOST_UFO
+    CHECK(parse_net("tap=t,indirect_desc=off,queue_reset=off").value().features_off == (bit(28) | bit(40)));
+    const auto text = [](auto result) { return result.ok() ? std::string{} : result.error().text; };
+    CHECK(text(parse_net("tap=t,csum=off,host_tso4=on")) ==
+          "--net: host_tso4=on needs a feature that is off (virtio 1.2 section 5.1.3.1)");
+    CHECK(text(parse_net("tap=t,csum=perhaps")) == "--net: csum=perhaps is neither on nor off");
+    CHECK_THAT(text(parse_net("tap=t,gso=off")), Catch::Matchers::StartsWith("--net: unknown key 'gso' in"));
+    CHECK_THAT(text(parse_disk("path=a,csum=off")),
+               Catch::Matchers::StartsWith("--disk: unknown key 'csum' in"));
+}
+
 TEST_CASE("a wrong device option is refused by name", "[config]") {
     const auto text = [](auto result) { return result.ok() ? std::string{} : result.error().text; };
     CHECK(text(parse_disk("path=a,read_only=on")) ==
-          "--disk: unknown key 'read_only' in 'path=a,read_only=on' (known: path, readonly, id, transport, "
-          "addr, devno)");
+          "--disk: unknown key 'read_only' in 'path=a,read_only=on' (known: path, readonly, werror, rerror, "
+          "id, transport, addr, devno, config-wce, discard, write-zeroes, indirect_desc, event_idx, "
+          "queue_reset)");
     CHECK(text(parse_disk("readonly=on")) == "--disk: path= is missing");
     CHECK(text(parse_disk("path=a,path=b")) == "--disk: key 'path' is given twice in 'path=a,path=b'");
     CHECK(text(parse_disk("path=a,readonly=perhaps")) == "--disk: readonly=perhaps is neither on nor off");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/config/machine_config.h"
 
+#include "devices/virtio/feature_properties.h"
 #include "devices/virtio/net_mac.h"
 #include "vmm/base/address.h"
 #include "vmm/machine/board.h"
@@ -31,6 +32,50 @@ Result<std::uint16_t> parse_devno(std::string_view option, std::string_view text
         return invalid_input("{}: devno={} is not of the form 0.0.0001, with four hexadecimal digits", option,
                              text);
     return devno;
+}
+
+// The keys of an option, with those of the features that its device has.
+std::vector<std::string_view> keys_of(std::uint16_t device_id, std::initializer_list<std::string_view> own) {
+    std::vector<std::string_view> keys{own};
+    for (const virtio::FeatureProperty& property : virtio::feature_properties(device_id))
+        keys.push_back(property.name);
+    return keys;
+}
+
+// Those that are off, and with them all that need them, unless one of these is asked for.
+Result<std::uint64_t> parse_features_off(std::string_view option, const KeyValues& values,
+                                         std::uint16_t device_id) {
+    const auto properties = virtio::feature_properties(device_id);
+    std::uint64_t off = 0, on = 0;
+    for (const virtio::FeatureProperty& property : properties)
+        if (values.find(property.name) != nullptr)
+            (TRY(values.flag(property.name, true)) ? on : off) |= virtio::feature(property.bit);
+    std::uint64_t candidates = 0;
+    for (const virtio::FeatureProperty& property : properties)
+        candidates |= virtio::feature(property.bit);
+    const std::uint64_t lost = virtio::features_without_ground(device_id, candidates & ~off, off);
+    for (const virtio::FeatureProperty& property : properties)
+        if (virtio::has_feature(on & lost, property.bit))
+            return invalid_input("{}: {}=on needs a feature that is off (virtio 1.2 section 5.1.3.1)", option,
+                                 property.name);
+    return off | lost;
+}
+
+Result<virtio::ErrorPolicy> parse_policy(const KeyValues& values, std::string_view key, bool for_reads,
+                                         virtio::ErrorPolicy fallback) {
+    const std::string* const text = values.find(key);
+    if (text == nullptr)
+        return fallback;
+    std::string known;
+    for (const auto& [policy, name, reads] : virtio::kErrorPolicies) {
+        if (for_reads && !reads)
+            continue;
+        if (name == *text)
+            return policy;
+        known += known.empty() ? "" : ", ";
+        known += name;
+    }
+    return invalid_input("--disk: {}={} is none of {}", key, *text, known);
 }
 
 Result<PlaceConfig> parse_place(std::string_view option, const KeyValues& values) {
@@ -84,18 +129,22 @@ Status number_channel_devices(MachineConfig& config) {
 } // namespace
 
 Result<DiskConfig> parse_disk(std::string_view text) {
-    constexpr std::array<std::string_view, 6> keys{"path", "readonly", "id", "transport", "addr", "devno"};
+    const auto keys = keys_of(virtio::kDeviceBlock,
+                              {"path", "readonly", "werror", "rerror", "id", "transport", "addr", "devno"});
     const KeyValues values = TRY(KeyValues::parse("--disk", text, keys));
     DiskConfig disk;
     disk.path = TRY(values.required("path"));
     disk.readonly = TRY(values.flag("readonly", false));
+    disk.write_errors = TRY(parse_policy(values, "werror", false, virtio::kDefaultWriteErrors));
+    disk.read_errors = TRY(parse_policy(values, "rerror", true, virtio::kDefaultReadErrors));
     disk.id = values.text("id");
     disk.place = TRY(parse_place("--disk", values));
+    disk.features_off = TRY(parse_features_off("--disk", values, virtio::kDeviceBlock));
     return disk;
 }
 
 Result<NetConfig> parse_net(std::string_view text) {
-    constexpr std::array<std::string_view, 7> keys{"tap", "mac", "mtu", "id", "transport", "addr", "devno"};
+    const auto keys = keys_of(virtio::kDeviceNet, {"tap", "mac", "mtu", "id", "transport", "addr", "devno"});
     const KeyValues values = TRY(KeyValues::parse("--net", text, keys));
     NetConfig net;
     net.tap = TRY(values.required("tap"));
@@ -105,6 +154,7 @@ Result<NetConfig> parse_net(std::string_view text) {
         net.mtu = static_cast<std::uint16_t>(TRY(values.number("mtu", 0, 68, 65535)));
     net.id = values.text("id");
     net.place = TRY(parse_place("--net", values));
+    net.features_off = TRY(parse_features_off("--net", values, virtio::kDeviceNet));
     return net;
 }
 

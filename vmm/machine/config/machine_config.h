@@ -4,6 +4,7 @@
 // migration stream.
 #pragma once
 
+#include "devices/virtio/blk_policy.h"
 #include "vmm/base/result.h"
 
 #include <array>
@@ -30,15 +31,20 @@ struct PlaceConfig {
     std::optional<std::uint16_t> devno; // channel I/O; complete() gives the first free one from 1
 };
 
-// --disk path=FILE[,readonly=on|off][,id=NAME] and PlaceConfig
+// --disk path=FILE[,readonly=on|off][,werror=POLICY][,rerror=POLICY][,FEATURE=on|off][,id=NAME] and
+// PlaceConfig
 struct DiskConfig {
     std::string path;
     bool readonly = false;
     std::string id;
     PlaceConfig place;
+    // What becomes of requests that the host's disk refuses.
+    virtio::ErrorPolicy write_errors = virtio::kDefaultWriteErrors;
+    virtio::ErrorPolicy read_errors = virtio::kDefaultReadErrors;
+    std::uint64_t features_off = 0; // of devices/virtio/feature_properties.h
 };
 
-// --net tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,id=NAME] and PlaceConfig
+// --net tap=IFNAME[,mac=ADDRESS][,mtu=BYTES][,FEATURE=on|off][,id=NAME] and PlaceConfig
 struct NetConfig {
     std::string tap;
     std::optional<std::array<std::uint8_t, 6>>
@@ -46,6 +52,7 @@ struct NetConfig {
     std::optional<std::uint16_t> mtu;
     std::string id;
     PlaceConfig place;
+    std::uint64_t features_off = 0; // as of a disk
 };
 
 // --rng source=getrandom|DEVICE[,id=NAME] and PlaceConfig
