@@ -18,7 +18,7 @@ namespace godwit::migration {
 
 inline constexpr std::uint32_t kFrameMagic = 0x54574447; // "GDWT" in memory
 inline constexpr std::size_t kHeaderBytes = 32;
-inline constexpr std::uint32_t kProtocolVersion = 3;
+inline constexpr std::uint32_t kProtocolVersion = 4;
 
 enum class Message : std::uint16_t {
     // 0 is never sent: zeros are not a message.
