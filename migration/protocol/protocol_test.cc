@@ -203,6 +203,29 @@ TEST_CASE("the peer's reason becomes ours", "[protocol]") {
     REQUIRE(source.state() == SourceState::Failed);
 }
 
+TEST_CASE("a piece of what the guest is booted with comes as it was sent", "[protocol]") {
+    const Bytes bytes(kBootBytesPerFrame, std::byte{7});
+    const Bytes body = encode(BootPiece{BootPart::Initrd, 1 << 30, 1 << 20, 0x12345678, bytes});
+    REQUIRE(body.size() <= traits_of(Message::Boot)->max_body);
+    const auto piece = decode_boot(body);
+    REQUIRE(piece.ok());
+    CHECK(piece->part == BootPart::Initrd);
+    CHECK(piece->total == 1 << 30);
+    CHECK(piece->offset == 1 << 20);
+    CHECK(piece->sum == 0x12345678);
+    CHECK(std::ranges::equal(piece->bytes, bytes));
+
+    Bytes longer = body;
+    longer.push_back(std::byte{7});
+    CHECK(decode_boot(longer).error().text ==
+          "a piece of 1048577 bytes of the initrd, at most 1048576 can be");
+    Bytes other = body;
+    other[0] = std::byte{3};
+    CHECK(decode_boot(other).error().code == ErrorCode::Protocol);
+    for (std::size_t size = 0; size < 21; ++size)
+        CHECK_FALSE(decode_boot(std::span{body}.first(size)).ok());
+}
+
 TEST_CASE("hostile bodies are refused", "[protocol]") {
     SECTION("another version") {
         Hello hello = sample_hello();

@@ -55,8 +55,8 @@ Result<RunState> StreamReader::items() {
             TRY(continue_ram(item));
             break;
         case Item::Eof:
+            TRY(check_complete()); // an end that is a flipped bit is found by the sums of what follows it
             in_.sum_into(nullptr);
-            TRY(check_complete());
             TRY(description());
             TRY(global_state_.commit_load());
             if (ram_.has_value())

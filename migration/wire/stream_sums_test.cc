@@ -38,7 +38,14 @@ class VectorRam : public RamTarget {
     Bytes bytes;
 };
 
-Bytes stream(std::size_t pages, bool with_sums = true) {
+BootSource boot_source(std::size_t kernel) {
+    auto blob = std::move(BlobWriter::create("kernel")).value();
+    REQUIRE(blob.append(Bytes(kernel, std::byte{0x5a})).ok());
+    return {std::move(std::move(blob).seal()).value(), {}, "quiet"};
+}
+
+// With a kernel of that size in front of RAM.
+Bytes stream(std::size_t pages, bool with_sums = true, std::size_t kernel = 0) {
     BufferSink buffer;
     SummingSink sums{buffer};
     Sink& sink = with_sums ? static_cast<Sink&>(sums) : buffer;
@@ -47,6 +54,8 @@ Bytes stream(std::size_t pages, bool with_sums = true) {
     RamWriter ram{sink};
     REQUIRE(writer.begin().ok());
     REQUIRE(ram.start(pages * kPageSize).ok());
+    if (kernel != 0)
+        REQUIRE(write_boot(ram, boot_source(kernel)).ok());
     REQUIRE(ram.begin_part().ok());
     for (std::size_t i = 0; i < pages; ++i)
         REQUIRE(ram.page(RamOffset{i * kPageSize}, Bytes(kPageSize, static_cast<std::byte>(i + 1))).ok());
@@ -99,10 +108,14 @@ Bytes flipped(Bytes bytes, std::size_t at, unsigned bit) {
 } // namespace
 
 TEST_CASE("any flipped bit of a complete stream is refused as damage", "[sums]") {
-    const Bytes bytes = stream(2);
+    const bool with_kernel = GENERATE(false, true);
+    const Bytes plain = stream(2);
+    const Bytes bytes = with_kernel ? stream(2, true, 100) : plain;
+    // What lies in front of RAM; behind it the two are the same.
+    const std::size_t tried = with_kernel ? bytes.size() - plain.size() + 100 : bytes.size();
     REQUIRE(loaded(bytes, 2).ok());
     const std::size_t end = *find_description(bytes);
-    for (std::size_t at = 0; at < bytes.size(); ++at) {
+    for (std::size_t at = 0; at < tried; ++at) {
         const auto outcome = loaded(flipped(bytes, at, at % 8), 2);
         CAPTURE(at);
         REQUIRE_FALSE(outcome.ok());
@@ -124,6 +137,15 @@ TEST_CASE("damage is named by what it hit and where", "[sums]") {
                 "bytes 131072 to 196607 are damaged (RAM from page ram:0x1f000 to ram:0x2f000): their check "
                 "sum is "
                 "not the one that was saved");
+    }
+    SECTION("what the guest is booted with") {
+        const Bytes booted = stream(kPages, true, 100'000);
+        REQUIRE(loaded(booted, kPages).ok());
+        const auto why = text(loaded(flipped(booted, 70000, 3), kPages));
+        CAPTURE(why);
+        REQUIRE(why.find("the checksum of the kernel does not hold") != std::string::npos);
+        REQUIRE(why.find("bytes 65536 to 131071 are damaged (what the guest is booted with") !=
+                std::string::npos);
     }
     SECTION("two places") {
         const auto why = text(loaded(flipped(flipped(bytes, 1000, 0), 200000, 0), kPages));
