@@ -50,6 +50,13 @@ def short_disk(tmp_path):
 
 
 @pytest.fixture
+def another_disk(tmp_path, short_disk):
+    """A device like it."""
+    with loop_device(make_image(tmp_path / "another.raw", 8 << 20)) as device:
+        yield device
+
+
+@pytest.fixture
 def block_device(tmp_path):
     """A device of 8 MiB, and the file below it, which has all its blocks."""
     with small_file_system(tmp_path, "16m"):
@@ -73,8 +80,8 @@ def guest_that_lost(scene, short_disk):
 
 
 @ANY_MACHINE
-def test_what_a_disk_lost_ends_a_migration(scene, guest_that_lost, short_disk):
-    there = scene.receive("destination", disk=scene.disk(size=8 << 20))
+def test_what_a_disk_lost_ends_a_migration(scene, guest_that_lost, short_disk, another_disk):
+    there = scene.receive("destination", disk=another_disk)
     done = guest_that_lost.cli("migrate", there.address, check=False)
     assert done.returncode != 0
     assert short_disk in done.stderr and "lost" in done.stderr, done.stderr
