@@ -50,6 +50,13 @@ def short_disk(tmp_path):
 
 
 @pytest.fixture
+def another_disk(tmp_path, short_disk):
+    """A device like it."""
+    with loop_device(make_image(tmp_path / "another.raw", 8 << 20)) as device:
+        yield device
+
+
+@pytest.fixture
 def block_device(tmp_path):
     """A device of 8 MiB, and the file below it, which has all its blocks."""
     with small_file_system(tmp_path, "16m"):
@@ -73,8 +80,8 @@ def guest_that_lost(scene, short_disk):
 
 
 @ANY_MACHINE
-def test_what_a_disk_lost_ends_a_migration(scene, guest_that_lost, short_disk):
-    there = scene.receive("destination", disk=scene.disk(size=8 << 20))
+def test_what_a_disk_lost_ends_a_migration(scene, guest_that_lost, short_disk, another_disk):
+    there = scene.receive("destination", disk=another_disk)
     done = guest_that_lost.cli("migrate", there.address, check=False)
     assert done.returncode != 0
     assert short_disk in done.stderr and "lost" in done.stderr, done.stderr
@@ -102,7 +109,7 @@ def test_what_a_guest_discards_on_a_block_device_comes_back(scene, block_device)
     assert image.stat().st_blocks < before
 
 
-FULL = 6 << 20  # bytes of storage under a disk of 16 MiB
+FULL = 256 << 10  # bytes of storage under a disk of 2 MiB
 
 
 @pytest.fixture
@@ -111,14 +118,14 @@ def full_disk(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     with small_file_system(folder, FULL):
-        yield make_image(folder / "disk.raw", 16 << 20), lambda: subprocess.run(
-            ["mount", "-o", "remount,size=32m", folder], check=True)
+        yield make_image(folder / "disk.raw", 2 << 20), lambda: subprocess.run(
+            ["mount", "-o", "remount,size=8m", folder], check=True)
 
 
 @pytest.fixture
 def guest_without_space(scene, full_disk):
     """It writes until there is no space, and stands still then."""
-    guest = scene.run("prog=disk disk.span=16M disk.extra=0", disk=full_disk[0])
+    guest = scene.run("prog=disk disk.span=2M disk.extra=0", disk=full_disk[0])
     control = guest.qmp()
     failure = control.wait_event("BLOCK_IO_ERROR")
     control.wait_event("STOP")
@@ -174,7 +181,7 @@ def test_a_guest_that_waits_for_space_is_saved_and_restored_as_such(scene, guest
 
 
 def test_an_error_that_is_reported_reaches_the_guest(scene, full_disk):
-    guest = scene.start("run", "source", ["--kernel", vm.GUEST, "--cmdline", "prog=disk disk.span=16M disk.extra=0", "--memory", "64M",
+    guest = scene.start("run", "source", ["--kernel", vm.GUEST, "--cmdline", "prog=disk disk.span=2M disk.extra=0", "--memory", "64M",
                                            "--disk", f"path={full_disk[0]},werror=report{scene._on('disk')}"])
     control = guest.qmp()
     failure = control.wait_event("BLOCK_IO_ERROR")["data"]
