@@ -164,6 +164,7 @@ TEST_CASE("a guest goes on in another plain machine from sections, RAM and disk"
     Running source{disk}, destination{disk, ""};
     REQUIRE(source->boot().ok());
     REQUIRE(source->release(Guest::Hold::NotStarted).ok());
+    source.wait_for("GT ready "); // on a busy host beats may come first
     source.wait_for("GT heartbeat n=20 ");
     REQUIRE(source->hold(Guest::Hold::Migration).ok());
     const auto state = source.save();
