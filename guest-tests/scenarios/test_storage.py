@@ -125,7 +125,7 @@ def full_disk(tmp_path):
 @pytest.fixture
 def guest_without_space(scene, full_disk):
     """It writes until there is no space, and stands still then."""
-    guest = scene.run("prog=disk disk.span=2M disk.extra=0", disk=full_disk[0], extra=["--paused"])
+    guest = scene.run("prog=disk disk.span=2M", disk=full_disk[0], extra=["--paused"])
     control = guest.qmp()  # before anything happens: who comes later hears no event
     control.execute("cont")
     failure = control.wait_event("BLOCK_IO_ERROR")
@@ -182,7 +182,7 @@ def test_a_guest_that_waits_for_space_is_saved_and_restored_as_such(scene, guest
 
 
 def test_an_error_that_is_reported_reaches_the_guest(scene, full_disk):
-    guest = scene.start("run", "source", ["--kernel", vm.GUEST, "--cmdline", "prog=disk disk.span=2M disk.extra=0", "--memory", "64M",
+    guest = scene.start("run", "source", ["--kernel", vm.GUEST, "--cmdline", "prog=disk disk.span=2M", "--memory", "64M",
                                            "--disk", f"path={full_disk[0]},werror=report{scene._on('disk')}", "--paused"])
     control = guest.qmp()
     control.execute("cont")
