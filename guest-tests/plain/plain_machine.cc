@@ -190,7 +190,7 @@ void PlainMachine::power_off() {
 }
 
 void PlainMachine::reset_itself() {
-    set_stopped_by_guest();
+    set_stopped_by_guest(GuestStop::Reset);
     events_.guest_reset();
 }
 
