@@ -97,9 +97,9 @@ std::optional<std::uint64_t> groups_rest(std::string_view membership, const std:
     for (std::string line; std::getline(lines, line);) {
         // "0::/a/b" of version 2; "5:cpu,memory:/a/b" of version 1.
         const std::size_t controllers = line.find(':') + 1, path = line.find(":/");
-        if (controllers == 0 || path == std::string::npos || path + 1 < controllers)
+        if (controllers == 0 || path == std::string::npos || path < controllers)
             continue;
-        const std::string names = line.substr(controllers, std::max(path, controllers) - controllers);
+        const std::string names = line.substr(controllers, path - controllers);
         const bool old = fmt::format(",{},", names).find(",memory,") != std::string::npos;
         if (!old && !names.empty())
             continue;
