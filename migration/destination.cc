@@ -125,6 +125,7 @@ Result<std::optional<Receiving>> greet(Context context) {
     TRY(context.ledger.enter(reply.id, context.cancel));
     context.entered = reply.id;
     TRY_IN(port.prepare_for(judgement.guest), "prepare for the guest");
+    reply.machine = port.describe(); // with what it has taken over from the guest
     context.rounds = TRY(IncomingRounds::create(port.memory(), context.session, context.progress,
                                                 reply.connections, compression_of(reply.capabilities)));
     if (context.options.attachments != nullptr)

@@ -4,6 +4,8 @@
 #include "migration/preflight/compare.h"
 #include "migration/protocol/message.h"
 
+#include <algorithm>
+
 namespace godwit::migration {
 
 Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello,
@@ -25,6 +27,10 @@ Result<Judgement> judge(MachinePort& port, std::span<const std::byte> hello,
          compare_host(theirs.machine, judgement.reply.machine, port.host_state(theirs.machine)))
         judgement.differences.push_back(std::move(one));
     accept(judgement.differences, accepted);
+    for (const Difference& one : judgement.differences)
+        if (one.weight == Weight::Accepted &&
+            std::ranges::find(judgement.reply.accepted, one.code) == judgement.reply.accepted.end())
+            judgement.reply.accepted.push_back(one.code);
     judgement.guest = std::move(theirs.machine);
     return judgement;
 }

@@ -69,8 +69,12 @@ Result<Precopy> greet(SourceAttempt& attempt) {
     const Hello theirs = TRY(decode_hello(reply));
     // The destination has compared; that it could have missed something costs nothing to check.
     const auto names = [&](std::uint16_t device, unsigned bit) { return port.feature_name(device, bit); };
-    if (const auto found = compare_machines(hello.machine, theirs.machine, names); !found.empty())
-        return as_error(found);
+    Differences found = compare_machines(hello.machine, theirs.machine, names);
+    accept(found, theirs.accepted);
+    if (const Differences refuses = refusing(found); !refuses.empty())
+        return as_error(refuses);
+    for (const Difference& one : found)
+        log::warning("{} [{}], which the destination accepts", one.sentence(), one.code);
     if (theirs.connections > hello.connections)
         return error(ErrorCode::Protocol, "the destination wants {} connections, {} were offered",
                      theirs.connections, hello.connections);

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
+import pace
 import pytest
 import vm
 
@@ -58,7 +59,8 @@ def test_image_that_complains(scene):
 
 
 def test_image_that_does_not_end(scene):
-    status, steps, _ = smoke(scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--moves", "1", "--end", "s", "--timeout", "3")
+    status, steps, _ = smoke(scene.path, *GUEST, "--cmdline", "prog=heartbeat", "--moves", "1", "--end", "s", "--timeout",
+                             str(round(3 + 2 * pace.PACE)))
     assert status == 1 and steps["move 1"] == "passed" and steps["end"] == "failure"
 
 

@@ -80,6 +80,10 @@ Bytes encode(const Hello& hello) {
     out.append(hello.id);
     out.le(static_cast<std::uint8_t>(hello.purpose));
     out.le(hello.connections);
+    out.le(static_cast<std::uint32_t>(std::min<std::size_t>(hello.accepted.size(), kMaxAccepted)));
+    for (const std::string& code :
+         std::span{hello.accepted}.first(std::min<std::size_t>(hello.accepted.size(), kMaxAccepted)))
+        put_text(out, code);
     out.append(encode(hello.machine));
     return out.take();
 }
@@ -101,6 +105,12 @@ Result<Hello> decode_hello(std::span<const std::byte> body) {
     if (hello.connections == 0 || hello.connections > kMaxConnections)
         return error(ErrorCode::Protocol, "{} connections, 1 to {} can be", hello.connections,
                      kMaxConnections);
+    const auto accepted = TRY(in.le<std::uint32_t>());
+    if (accepted > kMaxAccepted)
+        return error(ErrorCode::Protocol, "{} reasons are accepted, at most {} can be", accepted,
+                     kMaxAccepted);
+    for (std::uint32_t i = 0; i < accepted; ++i)
+        hello.accepted.push_back(TRY(get_text(in, kMaxCode, "code of a reason")));
     const auto machine = TRY(in.take(in.remaining()));
     hello.machine = TRY(decode_description(machine));
     return hello;

@@ -50,7 +50,11 @@ struct Hello {
     MachineDescription machine;
     // This one included. The reply has how many there may be: no more than were asked for.
     std::uint32_t connections = 1;
+    // The reply's: codes of reasons that do not refuse the guest there (preflight/reason.h).
+    std::vector<std::string> accepted;
 };
+inline constexpr std::uint32_t kMaxAccepted = 64;
+inline constexpr std::size_t kMaxCode = 64; // its length
 Bytes encode(const Hello& hello);
 // Incompatible when the peer speaks another version.
 Result<Hello> decode_hello(std::span<const std::byte> body);

@@ -88,7 +88,7 @@ Status IncomingLinks::end_round(RoundKind kind, std::chrono::milliseconds timeou
         if (ended)
             break;
         if (stop_->requested())
-            return error(ErrorCode::Cancelled, "cancelled");
+            return stop_->error();
         lock.unlock();
         TRY(look());
         lock.lock();

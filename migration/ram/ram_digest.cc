@@ -44,7 +44,7 @@ Result<std::vector<std::uint32_t>> digest_ram(const GuestMemory& memory, const C
         work();
     }
     if (cancel != nullptr && cancel->requested())
-        return error(ErrorCode::Cancelled, "cancelled");
+        return cancel->error();
     return digests;
 }
 

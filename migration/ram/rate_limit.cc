@@ -49,7 +49,7 @@ Status RateLimit::take(std::uint64_t bytes, const Cancel* cancel) {
         bytes -= slice;
         for (auto now = Clock::now(); now < start && !lifted_; now = Clock::now()) {
             if (cancel != nullptr && cancel->requested())
-                return error(ErrorCode::Cancelled, "cancelled");
+                return cancel->error();
             sleep_for(std::min<std::chrono::nanoseconds>(start - now, kSlice), cancel);
         }
     }

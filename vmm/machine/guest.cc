@@ -72,9 +72,11 @@ Status Guest::release(Hold reason) {
         holds_ = after;
         return {};
     }
-    TRY(start());
-    holds_ = 0;
-    return {};
+    holds_ = 0; // before: who hears of the guest and asks finds it running
+    Status started = start();
+    if (!started.ok())
+        holds_ = before;
+    return started;
 }
 
 } // namespace godwit
