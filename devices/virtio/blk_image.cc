@@ -71,6 +71,14 @@ Status BlkImage::measure() {
     return {};
 }
 
+BlkImage::~BlkImage() {
+    if (!locked_ || !fd_)
+        return;
+    if (const Status status = set_lock(F_UNLCK); !status.ok())
+        log::warning("{}", status.error().text);
+    remove_mark();
+}
+
 Status BlkImage::set_lock(int type) const {
     struct flock range = lock_range(type, 0, kMarks);
     if (::fcntl(fd_.get(), F_OFD_SETLK, &range) == 0)

@@ -21,6 +21,11 @@ class BlkImage {
   public:
     // Anything else than a regular file or a block device is refused, so is an empty one. Takes no lock.
     static Result<BlkImage> open(const std::string& path, bool readonly);
+    // Lets go of the lock: a ring may hold the file for a while after it was closed, and the next one to open
+    // it must not have to wait for that.
+    ~BlkImage();
+    BlkImage(BlkImage&&) = default;
+    BlkImage& operator=(BlkImage&&) = default;
 
     const std::string& path() const { return path_; }
     const Fd& fd() const { return fd_; }

@@ -127,6 +127,18 @@ TEST_CASE("a file that was resized is noticed", "[blk]") {
     CHECK(image.bytes_at_start() == 8192);
 }
 
+TEST_CASE("a lock does not outlive its image, whoever still has the file", "[blk]") {
+    const TestFile file{4096};
+    Fd kept; // as a ring does, for a while after a process has ended
+    {
+        BlkImage image = open_image(file.path, false);
+        REQUIRE(image.lock().ok());
+        kept = std::move(image.fd().duplicate()).value();
+    }
+    CHECK(kept);
+    CHECK(open_image(file.path, false).lock().ok());
+}
+
 TEST_CASE("the lock goes with the image", "[blk]") {
     const TestFile file{4096};
     auto second = open_image(file.path, false);
