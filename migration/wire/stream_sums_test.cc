@@ -115,7 +115,8 @@ TEST_CASE("any flipped bit of a complete stream is refused as damage", "[sums]")
     const std::size_t tried = with_kernel ? bytes.size() - plain.size() + 100 : bytes.size();
     REQUIRE(loaded(bytes, 2).ok());
     const std::size_t end = *find_description(bytes);
-    for (std::size_t at = 0; at < tried; ++at) {
+    // Every byte once; of the larger stream a part, with each bit among it.
+    for (std::size_t at = 0; at < tried; at += with_kernel ? 5 : 1) {
         const auto outcome = loaded(flipped(bytes, at, at % 8), 2);
         CAPTURE(at);
         REQUIRE_FALSE(outcome.ok());
