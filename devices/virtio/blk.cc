@@ -218,8 +218,10 @@ void Blk::try_stalled_again() {
         Queue& queue = queues_[one.queue];
         if (queue.ring == nullptr) // the driver took the queue back
             continue;
-        BlkRequest& request =
-            *queue.free.back(); // as many as the ring has heads, and this one is not in flight
+        // As many as the ring has heads; a stream may bring more.
+        if (queue.free.empty())
+            return broken(error(ErrorCode::Guest, "more requests than the queue has heads"));
+        BlkRequest& request = *queue.free.back();
         if (auto popped = queue.ring->pop_again(one.head, request.chain()); !popped.ok())
             return broken(popped.error());
         if (request.chain().writable_bytes == 0)
