@@ -91,13 +91,12 @@ class Follower {
 
     // The source process goes away after a success: its event comes first.
     Status follow() {
-        const bool often = live_ || timeline_ != nullptr;
         for (;;) {
             if (Interrupt::taken())
                 cancel();
             const auto event = TRY(client_.next_event(std::chrono::milliseconds{100}));
             if (!event) {
-                if (often)
+                if (live_ || timeline_ != nullptr)
                     look();
                 continue;
             }
@@ -107,7 +106,7 @@ class Follower {
                 continue; // the end of an earlier one, which its asker learned of before this was asked for
             begun_ = true;
             if (name == "MIGRATION_TIMELINE" && timeline_ != nullptr)
-                timeline_->write(data);
+                record(data);
             else if (name == "MIGRATION_STALL")
                 show_stall(data);
             else if (name == "MIGRATION" && ended(data.value("status", "")))
@@ -124,6 +123,13 @@ class Follower {
             tell("cancelling; ^C once more leaves the migration to itself\n");
         else
             tell("godwit: {}\n", told.error().text);
+    }
+
+    // The outcome is the timeline's last record: no sample comes behind it.
+    void record(const Json& data) {
+        timeline_->write(data);
+        if (data.value("record", "") == "outcome")
+            timeline_ = nullptr;
     }
 
     static bool ended(const std::string& status) {
