@@ -16,6 +16,7 @@ sys.path.insert(0, str(TREE / "tools/hosts"))
 sys.dont_write_bytecode = True
 import fleet  # noqa: E402
 
+MOST_UNSTEADY = 3  # unit tests that fail only beside others; where there are more the machine is not the reason
 NOT_HERE = 77  # exit status of a test that says why it cannot run
 BUILD = TREE / "build"
 SANITIZED = TREE / "build-sanitized"
@@ -55,14 +56,17 @@ def build_sanitized():
                  "-Dcpp_args=-g1", "-Dbenchmarks=false", nice=19)
 
 
+def meson_test(folder, *which):
+    return run(["meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "--timeout-multiplier", "4", *which])
+
+
 def unit_tests(folder, prefix, emulated=True):
     """Runs the Catch2 tests; each executable counts once for every test case in it that ran. Those that want a KVM, where there is
     none, run on an emulated host if `emulated`, and are left out otherwise."""
     log = folder / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
-    status = run(["meson", "test", "-C", folder, "--no-rebuild", "--suite", "unit", "--print-errorlogs",
-                  "--num-processes", "2", "--timeout-multiplier", "4"])
-    count, elsewhere = Count(), []
+    status = meson_test(folder, "--suite", "unit", "--num-processes", "2")
+    count, failed, elsewhere = Count(), [], []
     if not log.exists():
         return Count(failed=1)
     for line in log.read_text().splitlines():
@@ -73,9 +77,16 @@ def unit_tests(folder, prefix, emulated=True):
         elif test["result"] == "SKIP":
             elsewhere.append(test["command"][0])
         else:
-            count.failed += 1
             print(f"FAILED: {prefix}{test['name']}")
-    if status != 0 and count.failed == 0:
+            failed.append((test["name"], cases))
+    for name, cases in failed:
+        # As the scenarios have it (guest-tests/runner/second_look.py): what passes twice when nothing runs beside it counts.
+        if len(failed) <= MOST_UNSTEADY and all(meson_test(folder, name) == 0 for _ in range(2)):
+            print(f"unsteady: {prefix}{name}: failed when the machine was busy (above), and passed twice alone")
+            count.passed += cases
+        else:
+            count.failed += 1
+    if status != 0 and not failed:
         count.failed = 1
     if elsewhere and not emulated:
         print(f"left out: {len(elsewhere)} programs that want a KVM: they ran on an emulated host without sanitizers")

@@ -5,6 +5,7 @@
 #include "devices/console/socket_console.h"
 #include "devices/console/stdio_console.h"
 #include "devices/console/stream_console.h"
+#include "vmm/base/in_use.h"
 
 #include <csignal>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ Result<std::unique_ptr<Console>> make_file(Loop& loop, const ConsoleSpec& spec) 
     // Non-blocking for what is no regular file: a FIFO, a serial line. O_APPEND also when truncating: two
     // processes may write to one log while a guest moves between them.
     const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOCTTY | (spec.truncate ? O_TRUNC : 0);
+    TRY_IN(check_unlocked(spec.path), "console");
     Fd file = TRY_IN(open_file(spec.path, flags, 0644), "console");
     return TRY(StreamConsole::create(loop, fmt::format("file {}", spec.path), {}, Fd{}, std::move(file)));
 }

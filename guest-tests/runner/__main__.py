@@ -67,9 +67,9 @@ def where(item, kvm):
 
 def fetch():
     """What scenarios want from Debian, while there is a network: an emulated host has none to the outside."""
-    for get, what in ((debian.kernel, "generic"), (debian.kernel, "cloud"), (debian.qemu_script, "analyze-migration.py")):
+    for get, what in ((debian.kernel, ["generic"]), (debian.kernel, ["cloud"]), (debian.qemu_source, [])):
         try:
-            get(what)
+            get(*what)
         except debian.Unavailable as why:
             print(f"scenarios: {why}")
 

@@ -31,6 +31,7 @@ def pytest_configure(config):
                    "needs_kvm: runs a real guest; every test that is not on a plain machine, nor no_kvm or fleet",
                    "fleet: boots emulated hosts of its own",
                    "thorough: one of many like it; only in `tools/test --all`",
+                   "ordinarily_on(kind, ...): thorough on other machines: it takes minutes there and tells little that is new",
                    "together(name): tests that one worker runs, one after the other"):
         config.addinivalue_line("markers", marker)
 
@@ -54,6 +55,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if LINUX.intersection(item.fixturenames):
             item.add_marker(pytest.mark.together(f"linux-{item.callspec.params['transport']}"))
+        ordinary = item.get_closest_marker("ordinarily_on")
+        if ordinary and item.callspec.params["transport"] not in ordinary.args:
+            item.add_marker(pytest.mark.thorough)
         if needs_kvm(item):
             item.add_marker(pytest.mark.needs_kvm)
             if not here:

@@ -40,7 +40,7 @@ class PowerCut(Handover):
         passed = self.until("struck")
         self.greeted, self.arrived = "HELLO" in passed, "COMMIT" in passed
         stage.fleet[self.cut].run(["true"])  # what the guest there has said is here
-        stage.fleet[self.cut].power_off()
+        stage.pair.lose_power(self.cut)
 
     def outcome(self):
         """What the side that has power makes of it, and says."""

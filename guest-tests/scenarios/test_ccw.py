@@ -91,8 +91,9 @@ def test_byte_order_is_in_the_stream_only_when_it_is_not_little(ccw, guest_tools
     assert_heartbeat_never_broke(first, second)
 
 
-@pytest.mark.parametrize("options", ["ccw.irq=classic", "ccw.irq=adapter", "ccw.irq=poll", "ccw.rev=1 ccw.bell=operation",
-                                     "ccw.bell=area", "ccw.rev=0 ccw.endian=big ccw.irq=classic net.mrg=0"])
+@pytest.mark.parametrize("options", ["ccw.irq=adapter", "ccw.rev=0 ccw.endian=big ccw.irq=classic net.mrg=0", *(
+    pytest.param(options, marks=pytest.mark.thorough)
+    for options in ("ccw.irq=classic", "ccw.irq=poll", "ccw.rev=1 ccw.bell=operation", "ccw.bell=area"))])
 def test_each_kind_of_driver_moves_there_and_back(ccw, guest_tools, options):
     wire = ccw.with_network()
     image = ccw.disk()

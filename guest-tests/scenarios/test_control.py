@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 import vm
@@ -52,14 +53,16 @@ def test_wrong_requests_are_answered_and_harm_nothing(scene):
     guest.cli("quit")
 
 
-def told(guest, request, ends=True):
-    """What a client hears that says this and, if it `ends`, shuts down its writing side: until the server closes."""
+def told(guest, request, ends=True, rest=0):
+    """What a client hears that says this and, if it `ends`, shuts down its writing side: until the server closes. It does
+    not read for the first `rest` seconds."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(vm.PATIENCE)
         client.connect(str(guest.control))
         client.sendall(request)
         if ends:
             client.shutdown(socket.SHUT_WR)
+        time.sleep(rest)
         heard = []
         with contextlib.suppress(ConnectionResetError), client.makefile("r") as answers:  # of what was sent too much
             for line in answers:
@@ -92,9 +95,9 @@ def test_requests_are_dealt_with_one_after_the_other(scene):
     answers = [one for one in heard if "event" not in one][1:]
     assert [one["id"] for one in answers] == [0, 1, 2, 3]
     assert [one["return"].get("status") for one in answers] == [None, "paused", None, "running"]
-    # More than a socket holds, and more than a client may have waiting.
-    many = told(guest, NEGOTIATE + 5000 * b'{"execute":"query-status"}' + b'{"execute":"quit"}')
-    assert many.count(RUNNING) == 5000
+    # More than a socket holds, for a client that begins to read late; the end comes behind all of them.
+    many = told(guest, NEGOTIATE + 5000 * b'{"execute":"query-status"}' + b'{"execute":"quit"}', rest=0.3)
+    assert many.count(RUNNING) == 5000 and many[-1] == {"return": {}}
     guest.expect_exit(0)
 
 
@@ -199,6 +202,25 @@ def test_a_second_process_cannot_take_the_socket(scene):
     second.expect_exit(2)
     assert "in use" in second.stderr()
     assert guest.qmp().execute("query-status")["running"]
+
+
+@pytest.mark.no_kvm
+@pytest.mark.parametrize("program", [vm.GODWIT, vm.PLAIN], ids=["godwit", "plain"])
+@pytest.mark.parametrize("words, says", [
+    (["run", "--kernel", ""], "--kernel: the value is empty"), (["run", "--kernel="], "--kernel: the value is empty"),
+    (["run", "--cmdline", "", "--kernel", "k", "--control", ""], "--control: the value is empty"),
+    (["receive", ""], "argument 2 is empty"), (["restore", ""], "argument 2 is empty"),
+    (["migrate", "--control", "s", ""], "argument 4 is empty"), ([""], "argument 1 is empty")])
+def test_a_word_that_a_script_left_empty_is_named(program, words, says):
+    done = subprocess.run([program, *words], capture_output=True, text=True, check=False, timeout=vm.PATIENCE)
+    assert (done.returncode, done.stderr, done.stdout) == (2, f"godwit: {says}\n", "")
+
+
+@pytest.mark.no_kvm
+def test_an_empty_command_line_is_none_of_them(tmp_path):
+    done = subprocess.run([vm.PLAIN, "run", "--cmdline", "", "--kernel", "built-in", "--control", str(tmp_path / "none/s")],
+                          capture_output=True, text=True, check=False, timeout=vm.PATIENCE)
+    assert done.returncode == 2 and "none/s': No such file or directory" in done.stderr
 
 
 @pytest.mark.no_kvm

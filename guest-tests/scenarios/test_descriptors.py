@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors and paths belong to whoever gave them: what a client hands over, and what a saved guest is written to."""
+import contextlib
 import os
 import pathlib
+import resource
 import socket
 import subprocess
 
@@ -12,8 +14,8 @@ pytestmark = pytest.mark.machines("plain")
 GUEST = "prog=heartbeat,mem mem.size=2M mem.rate=1M"
 
 
-def running(scene):
-    guest = scene.run(GUEST)
+def running(scene, command_line=GUEST, **parts):
+    guest = scene.run(command_line, **parts)
     guest.wait_line(r"^GT ready")
     return guest
 
@@ -133,6 +135,55 @@ def test_save_replaces_nothing_that_the_machine_has_open(scene):
     assert said.returncode == 2 and "/proc/self/exe" in said.stderr
     assert pathlib.Path("/dev/stdout").is_symlink()
     guest.cli("quit")
+
+
+def test_nobodys_disk_is_replaced_by_mistake(scene):
+    """Neither the guest's own, by any of its names, nor another machine's; and neither is emptied for a log or a timeline."""
+    image, other = scene.disk(size=4 << 20), scene.disk("other.raw", size=4 << 20)
+    guest = running(scene, "prog=heartbeat,disk disk.span=1M", disk=image)
+    owner = scene.run("prog=heartbeat", name="owner", disk=other)
+    owner.wait_line(r"^GT heartbeat")
+    link, before = scene.path / "link", image.stat()
+    link.symlink_to(image)
+    for place, says in ((image, "is in use"), (link, "is in use"), (other, "is in use"), (scene.path / "dir", "Is a directory"),
+                        (scene.path / "none/state", "No such file")):
+        (scene.path / "dir").mkdir(exist_ok=True)
+        said = guest.cli("save", place, check=False)
+        assert said.returncode == 2 and says in said.stderr, said.stderr
+    beside = scene.path / "state.partial"  # where a save to "state" writes first
+    image.rename(beside)
+    said = guest.cli("save", scene.path / "state", check=False)
+    assert said.returncode == 2 and "state.partial' is in use" in said.stderr
+    beside.rename(image)
+    said = guest.cli("migrate", "--timeline", image, "unix:/nonexistent", check=False)
+    assert said.returncode == 2 and "is in use" in said.stderr
+    third = scene.start("run", "third", ["--kernel", "built-in", "--serial", f"file={other},truncate"])
+    third.expect_exit(2)
+    assert "is in use" in third.stderr()
+    assert image.stat().st_ino == before.st_ino and image.stat().st_size == other.stat().st_size == 4 << 20
+    owner.finish()
+    guest.finish()
+    assert guest.report("disk")["errors"] == "0"
+
+
+def test_a_limit_on_the_size_of_files_ends_a_save_and_not_the_guest(scene):
+    with limited_files(64 << 10):
+        guest = running(scene)
+    said = guest.cli("save", scene.path / "state", check=False)
+    assert said.returncode == 1 and "File too large" in said.stderr, said.stderr
+    assert not list(scene.path.glob("state*"))
+    ends_well(guest)
+
+
+@contextlib.contextmanager
+def limited_files(size):
+    """Processes that are started meanwhile write no file beyond that."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
 
 
 def test_save_and_restore_through_a_pipe(scene):

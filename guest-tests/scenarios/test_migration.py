@@ -165,6 +165,7 @@ def test_everything_at_once(scene, tcp_address, guest_tools):
     assert_heartbeat_never_broke(source, destination)
 
 
+@pytest.mark.ordinarily_on("pci")
 def test_twenty_moves_back_and_forth(scene, guest_tools):
     """One guest, twenty moves: no byte of it suffers, and the twentieth host is as lean as the second."""
     wire = scene.with_network()

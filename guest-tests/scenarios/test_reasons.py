@@ -59,6 +59,7 @@ class Attempt:
 
 
 @pytest.mark.machines("plain", "pci")
+@pytest.mark.ordinarily_on("plain")
 def test_the_destination_fails(scene):
     copy = scene.disk("copy.raw")
     attempt = Attempt(scene, disk_here=scene.disk(), disk_there=copy)

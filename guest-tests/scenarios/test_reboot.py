@@ -63,6 +63,7 @@ def run_with(scene, kernel, initrd, line=LINE, **parts):
 
 
 @pytest.mark.machines("plain", "pci", "ccw")
+@pytest.mark.ordinarily_on("plain", "pci")
 def test_ten_moves_and_ten_reboots_in_turn(scene):
     image = scene.disk(size=2 << 20)
     guest = scene.run(f"prog=mem,disk,heartbeat,reset mem.size=4M mem.rate=10M disk.span=1M {HEARTBEAT}", disk=image,

@@ -18,7 +18,7 @@ VIRTIO_STATUS_DRIVER_OK = 0x0f  # ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK
 @pytest.fixture(scope="module")
 def analyzer():
     try:
-        return debian.qemu_script("analyze-migration.py")
+        return debian.qemu_source() / "scripts/analyze-migration.py"
     except debian.Unavailable as why:
         pytest.skip(str(why))
 

@@ -22,7 +22,7 @@ GUEST_MEMORY = "64M"
 GUEST_IP, GUEST_MAC = f"{NET}.100", "02:00:00:00:00:15"
 STATION_IP, STATION_MAC = f"{NET}.77", "02:00:00:00:00:77"
 PORT = 7070  # on which receivers listen
-WORK = (f"prog=mem,disk,net,heartbeat mem.size=4M mem.rate=1M disk.span=2M disk.depth=4 disk.rate=400K heartbeat.mode=line "
+WORK = (f"prog=mem,disk,net,heartbeat mem.size=4M mem.rate=400K disk.span=2M disk.depth=4 disk.rate=100K heartbeat.mode=line "
         f"net.ip={GUEST_IP}")
 LIMIT = 20_000  # ms of downtime that are accepted: a host that waits for a processor is slow at everything
 FOLDER = "/run/vm"  # on each host, for sockets
@@ -88,6 +88,13 @@ class Pair:
                 host.run(["mkdir", "-p", FOLDER], check=True)
                 self._bridged[host.name] = host
         return self
+
+    def lose_power(self, name):
+        """That host says nothing any more. It boots again at once, since that takes long, but without a LAN until `ready`."""
+        self.fleet[name].power_off()
+        for way in ((name, "*"), ("*", name)):
+            self.fleet.lan.cut(*way)
+        self.fleet.boot(name)
 
     def stage(self, transport="pci"):
         return Stage(self, transport, next(self._numbers))

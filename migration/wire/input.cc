@@ -20,7 +20,8 @@ Result<std::size_t> FdSource::read_some(std::span<std::byte> out) {
         if (count >= 0)
             return static_cast<std::size_t>(count);
         if (errno != EINTR && !(errno == EAGAIN && wait_))
-            return system_error(errno, "read the stream");
+            return Error{errno == EISDIR ? ErrorCode::InvalidInput : ErrorCode::System,
+                         system_error(errno, "read the stream").text};
     }
 }
 

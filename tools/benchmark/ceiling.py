@@ -3,8 +3,11 @@
 import dataclasses
 import mmap
 import os
+import pathlib
 import platform
+import re
 import subprocess
+import time
 
 import pace
 import vm
@@ -75,3 +78,13 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def wait_listening(port, patience=30.0):
+    """Until somebody listens there. Looked up, not tried: a receiver may take the first connection for its migration."""
+    deadline = time.monotonic() + patience
+    listens = re.compile(rf"^ *\d+: [0-9A-F]+:{port:04X} \S+ 0A ", re.M)
+    while not any(listens.search(pathlib.Path(f"/proc/net/{table}").read_text()) for table in ("tcp", "tcp6")):
+        if time.monotonic() > deadline:
+            raise vm.Failed(f"nobody listens on port {port} after {patience:.0f} s")
+        time.sleep(0.02)

@@ -53,14 +53,15 @@ class Pair:
 @contextlib.contextmanager
 def pair(vmm, folder, load):
     """A guest under `load` that can move, and where it can move to."""
-    address = f"tcp:127.0.0.1:{ceiling.free_port()}"
+    port = ceiling.free_port()
+    address = f"tcp:127.0.0.1:{port}"
     source = vmm.run(folder, load.cmdline(), RAM)
     destination = None
     try:
         source.wait(r"^GT ready")
         ceiling.warm_memory(2 * ceiling.MIB)
         destination = vmm.receive(folder, load.cmdline(), RAM, address)
-        time.sleep(0.3)
+        ceiling.wait_listening(port)
         control = connect(folder, "source")
         vmm.prepare(control)
         yield Pair(source, destination, control, address)

@@ -5,10 +5,12 @@ this machine is configured with. What was fetched is kept in ${XDG_CACHE_HOME:-~
     python3 tools/hosts/debian.py cloud|generic     # prints the folder with that kernel
 """
 import argparse
+import lzma
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -21,7 +23,8 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 ROOM = 800 << 20  # bytes that fetching and unpacking a package takes
 UNAVAILABLE = 77  # exit status: a test that wants it may be skipped
 KERNELS = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
-CONTENT = 4  # raise it when what a kernel's folder holds changes
+QEMU_PARTS = ("scripts/analyze-migration.py", "python/qemu/qmp/")  # files and folders
+CONTENT = 5  # raise it when what a kernel's folder holds changes
 GUEST_DRIVERS = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "button", "evdev", "crc32c_generic", "ext4"]
 
 
@@ -102,8 +105,21 @@ def modules(root, drivers):
     return archive.finish()
 
 
+def without_packing(image):
+    """The ELF file in a bzImage, which QEMU boots by its PVH entry; the bzImage itself when it is packed otherwise than by xz."""
+    sectors = image[0x1f1] or 4  # Documentation/x86/boot.rst: setup_sects, payload_offset, payload_length
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    payload = image[(sectors + 1) * 512 + offset:][:length]
+    try:
+        inside = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(payload)
+    except lzma.LZMAError:
+        return image
+    return inside if inside.startswith(b"\x7fELF") else image
+
+
 def kernel(kind):
-    """The folder of a kernel: vmlinuz, config, package (its name and version), modules.cpio (for an initramfs of a guest:
+    """The folder of a kernel: vmlinuz, unpacked (the same for whom unpacking it takes long, where it can be unpacked here),
+    config, package (its name and version), modules.cpio (for an initramfs of a guest:
     drivers in order), host.cpio (those of a host), and drivers/NAME/ (more for hosts)."""
     kept = CACHE / f"linux/debian-{kind}-{CONTENT}"
     if kept.exists():
@@ -140,6 +156,7 @@ def _fetch_kernel(package, kept):
         out.mkdir()
         for name in ("vmlinuz", "config"):
             shutil.copy2(next((unpacked / "boot").glob(f"{name}-*")), out / name)
+        (out / "unpacked").write_bytes(without_packing((out / "vmlinuz").read_bytes()))
         drivers = unpacked / "lib/modules"
         (out / "modules.cpio").write_bytes(modules(drivers, GUEST_DRIVERS))
         (out / "host.cpio").write_bytes(modules(drivers, image.DRIVERS))
@@ -155,9 +172,9 @@ def _fetch_kernel(package, kept):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def qemu_script(name):
-    """scripts/NAME of QEMU 7.2, from Debian's source package."""
-    kept = CACHE / "qemu-source" / name
+def qemu_source():
+    """The folder with what is wanted of QEMU 7.2's sources (QEMU_PARTS), from Debian's source package."""
+    kept = CACHE / "qemu-source-7.2"
     if kept.exists():
         return kept
     scratch = None
@@ -169,11 +186,16 @@ def qemu_script(name):
             raise Unavailable("it has no archive of the sources")
         with tarfile.open(archive) as members:
             for member in members:
-                if member.name.endswith(f"/scripts/{name}"):
-                    (scratch / name).write_bytes(members.extractfile(member).read())
-                    (scratch / name).rename(kept)
-                    return kept
-        raise Unavailable(f"it has no scripts/{name}")
+                path = member.name.partition("/")[2]
+                if member.isfile() and path.startswith(QEMU_PARTS):
+                    file = scratch / "out" / path
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(members.extractfile(member).read())
+        for part in QEMU_PARTS:
+            if not (scratch / "out" / part).exists():
+                raise Unavailable(f"it has no {part}")
+        (scratch / "out").rename(kept)
+        return kept
     except Unavailable as why:
         raise Unavailable(f"QEMU's source package cannot be had: {why}") from None
     finally:

@@ -132,7 +132,7 @@ class Host:
                 "-cpu", ",".join(filter(None, [CPU, spec.cpu_flags])), "-smp", spec.cpus, "-m", spec.memory,
                 "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-name", self.name,
                 "-rtc", f"base={now:%Y-%m-%dT%H:%M:%S}",
-                "-kernel", self._kernel / "vmlinuz", "-initrd", f"/proc/self/fd/{initrd.fileno()}", "-append", " ".join(words),
+                "-kernel", self._kernel / "unpacked", "-initrd", f"/proc/self/fd/{initrd.fileno()}", "-append", " ".join(words),
                 "-chardev", f"socket,id=console,fd={console_far.fileno()}", "-serial", "chardev:console",
                 "-chardev", f"socket,id=commands,fd={command_far.fileno()}",
                 "-device", "virtio-serial-pci,disable-legacy=on", "-device", "virtserialport,chardev=commands,name=lab"]

@@ -70,7 +70,7 @@ Result<UnixListener> UnixListener::open(const std::string& path, int backlog) {
     if (::fchmod(fd.get(), 0600) != 0 ||
         ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
         ::lstat(path.c_str(), &made) != 0 || ::listen(fd.get(), backlog) != 0)
-        return system_error(errno, fmt::format("listen on '{}'", path));
+        return Error{ErrorCode::InvalidInput, system_error(errno, fmt::format("listen on '{}'", path)).text};
     return UnixListener{std::move(fd), path, made.st_dev, made.st_ino};
 }
 

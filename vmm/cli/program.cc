@@ -12,7 +12,10 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <optional>
+#include <span>
 #include <sstream>
+#include <string>
 
 namespace godwit::cli {
 
@@ -38,9 +41,21 @@ Examples:
 Exit status: 0 done or the guest powered off; 1 failure; 2 wrong usage or input; 3 a host resource is missing;
 4 the guest crashed; 5 migration failed, the guest goes on; 6 machines do not fit; 7 in doubt; 8 cancelled; 9 the guest powered off while it moved.)";
 
-} // namespace
-
-namespace {
+// The first word that is empty: an unset variable of a script, which nobody means. A kernel's command line
+// may be.
+std::optional<std::string> empty_word(std::span<char* const> words) {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        const std::string_view word = words[i], before = words[i - 1];
+        const bool named = word.starts_with("--") && word.ends_with('=');
+        if (!word.empty() && !named)
+            continue;
+        const std::string_view name = named ? word.substr(0, word.size() - 1) : before;
+        if (name != "--cmdline")
+            return name.starts_with("-") ? fmt::format("{}: the value is empty", name)
+                                         : fmt::format("argument {} is empty", i);
+    }
+    return std::nullopt;
+}
 
 // The process's last words are out, as far as anybody takes them. What was asked for and cannot be had is a
 // failure; who has closed the other end of a pipe need not be told.
@@ -61,6 +76,8 @@ ExitStatus report(const Error& error) {
 
 int main(int argc, char** argv, const GuestFactory& factory) {
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ,
+                SIG_IGN); // a file beyond a limit is an error of the write (EFBIG), not the guest's end
     occupy_standard_streams();
 
     CLI::App program{std::string{kDescription}, "godwit"};
@@ -88,6 +105,10 @@ int main(int argc, char** argv, const GuestFactory& factory) {
                               add_timeline(program),
                               add_migrate_continue(program),
                               add_cpu(program)};
+    if (const auto empty = empty_word({argv, static_cast<std::size_t>(argc)})) {
+        tell("godwit: {}\n", *empty);
+        return static_cast<int>(ExitStatus::Usage);
+    }
     // CLI11 would only say that a subcommand is missing.
     if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), [&](const auto& c) {
             return c.app->check_name(argv[1]);

@@ -44,7 +44,7 @@ class QuitOnSignals {
               const sigset_t set = ending_signals();
               int signal = 0;
               while (sigwait(&set, &signal) == 0 && !ending_)
-                  instance.quit();
+                  instance.quit(control::Instance::Cause::Signal);
           }) {}
     ~QuitOnSignals() {
         ending_ = true;

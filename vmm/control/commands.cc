@@ -58,7 +58,7 @@ struct Commands {
     }
     static void quit(Instance& instance, const Request&, const Responder& responder) {
         responder.success();
-        instance.quit();
+        instance.quit(Instance::Cause::Client);
     }
     static void system_powerdown(Instance& instance, const Request&, const Responder& responder) {
         instance.guest_->press_power_button();
@@ -69,7 +69,7 @@ struct Commands {
         on_conductor(instance, responder, [](Instance& i) -> Status {
             if (i.guest_->held(Guest::Hold::NotStarted))
                 return invalid_input("the guest has not arrived yet");
-            return i.restart();
+            return i.restart(Instance::Cause::Client);
         });
     }
     static void query_status(Instance& instance, const Request&, const Responder& responder) {
@@ -251,7 +251,7 @@ struct Commands {
                 return responder.failure(status.error());
             responder.success();
             if (quit)
-                instance.quit();
+                instance.quit(Instance::Cause::Client);
         });
     }
 };

@@ -148,10 +148,11 @@ void Instance::end(ExitStatus status) {
         ended_ = status;
 }
 
-void Instance::quit() {
+void Instance::quit(Cause cause) {
     ending_->request("this process is told to end");
-    tasks_.push([this] {
-        broadcast("SHUTDOWN", {{"guest", false}, {"reason", "host-qmp-quit"}});
+    tasks_.push([this, cause] {
+        broadcast("SHUTDOWN",
+                  {{"guest", false}, {"reason", cause == Cause::Signal ? "host-signal" : "host-qmp-quit"}});
         end(outgoing_->doubt().exists() ? ExitStatus::InDoubt : ExitStatus::Success);
     });
 }
@@ -178,7 +179,7 @@ void Instance::guest_reset() {
             broadcast("SHUTDOWN", {{"guest", true}, {"reason", "guest-reset"}});
             return end(ExitStatus::Success);
         }
-        if (const Status status = restart(); !status.ok()) {
+        if (const Status status = restart(Cause::Guest); !status.ok()) {
             log::error("reset: {}", status.error().text);
             end(exit_status(status.error().code));
         }
@@ -248,7 +249,7 @@ Status Instance::cont() {
     return {};
 }
 
-Status Instance::restart() {
+Status Instance::restart(Cause cause) {
     if (guest_->held(Guest::Hold::HandedOver))
         return invalid_input("the guest was handed over to another process");
     if (guest_->boot_source() == nullptr)
@@ -259,7 +260,8 @@ Status Instance::restart() {
     TRY(guest_->hold(Guest::Hold::Restart));
     TRY(guest_->reset());
     TRY(guest_->boot());
-    broadcast("RESET", {{"guest", true}, {"reason", "guest-reset"}});
+    const bool own = cause == Cause::Guest;
+    broadcast("RESET", {{"guest", own}, {"reason", own ? "guest-reset" : "host-qmp-system-reset"}});
     TRY(guest_->release(Guest::Hold::Restart));
     if (!move)
         return {};

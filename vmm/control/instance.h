@@ -54,8 +54,11 @@ class Instance final : private MachineEvents {
 
     // Until the guest, an operator or a migration ends it. The error, if any, was logged.
     ExitStatus run();
+    // Who ends or restarts a guest; as SHUTDOWN and RESET tell it, in QEMU's words.
+    enum class Cause { Guest, Client, Signal };
+
     // Any thread: ends run() with success.
-    void quit();
+    void quit(Cause cause);
 
   private:
     friend struct Commands;
@@ -88,7 +91,7 @@ class Instance final : private MachineEvents {
     Status stop();
     Status cont();
     Status stop_for_disk(const DiskFailure& failure);
-    Status restart();
+    Status restart(Cause cause);
     // Ends the migration that is under way because of what the guest did; the guest's next run is to be moved
     // then. Nothing when there is none.
     Result<std::optional<Move>> interrupt_migration();

@@ -148,15 +148,17 @@ void QmpServer::client_ready(std::uint64_t id, std::uint32_t events) {
         return;
     Client& client = *found->second;
     client.deaf = client.deaf || (events & EPOLLHUP) != 0; // both directions are shut down
-    serve(client);
     flush(client);
+    serve(client);
     if (client.done())
         clients_.erase(found);
 }
 
+// A request waits until the answer to the one before it is on its way: what a client asks for is not done
+// faster than it reads, and whoever asks for the end has all answers by then.
 void QmpServer::serve(Client& client) {
     do {
-        while (!client.awaits && !client.broken) {
+        while (!client.awaits && !client.broken && client.unsent.empty()) {
             const auto value = client.requests.next();
             if (!value)
                 break;
@@ -165,7 +167,7 @@ void QmpServer::serve(Client& client) {
         if (client.requests.too_long())
             return give_up(client, "the request is too long");
     } while (read(client));
-    if (client.silent && !client.awaits && client.requests.size() > 0)
+    if (client.silent && !client.awaits && client.unsent.empty() && client.requests.size() > 0)
         give_up(client, "the request has no end");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/timeline_file.h"
 
+#include "vmm/base/in_use.h"
 #include "vmm/base/json.h"
 #include "vmm/base/log.h"
 
@@ -11,9 +12,8 @@
 namespace godwit::control {
 
 Result<std::unique_ptr<TimelineFile>> TimelineFile::create(const std::string& path) {
-    Fd fd = Fd::adopt(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!fd)
-        return Error{ErrorCode::InvalidInput, system_error(errno, fmt::format("open '{}'", path)).text};
+    TRY(check_unlocked(path));
+    Fd fd = TRY(open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, ErrorCode::InvalidInput));
     return std::unique_ptr<TimelineFile>{new TimelineFile{std::move(fd), path}};
 }
 

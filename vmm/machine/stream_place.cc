@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/stream_place.h"
 
+#include "vmm/base/in_use.h"
 #include "vmm/base/log.h"
 #include "vmm/base/unix_socket.h"
 
@@ -104,7 +105,9 @@ Result<StreamOutput> StreamOutput::create(const std::string& place) {
     if (is_of_a_process(target))
         return invalid_input("'{}' leads to a file that is open in this process: give its own name", place);
     std::string partial = target + ".partial";
-    Fd fd = TRY(open_file(partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+    for (const std::string& replaced : {target, partial})
+        TRY(check_unused(replaced));
+    Fd fd = TRY(open_file(partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600, ErrorCode::InvalidInput));
     return StreamOutput{std::move(target), std::move(partial), std::move(fd)};
 }
 
@@ -120,8 +123,12 @@ Result<StreamOutput> StreamOutput::adopt(Fd fd, const std::string& name) {
 }
 
 Result<StreamOutput> StreamOutput::open_special(const std::string& path) {
-    // A FIFO that nobody reads is an error at once.
-    return StreamOutput{path, {}, TRY(open_file(path, O_WRONLY | O_NONBLOCK))};
+    Fd fd = Fd::adopt(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    if (!fd && errno == ENXIO) // at once: a save does not wait for who might read it
+        return invalid_input("nobody reads from '{}'", path);
+    if (!fd)
+        return Error{ErrorCode::InvalidInput, system_error(errno, fmt::format("open '{}'", path)).text};
+    return StreamOutput{path, {}, std::move(fd)};
 }
 
 Result<StreamOutput> StreamOutput::open_socket(const std::string& path) {
