@@ -12,6 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 using migration::Connection;
 
+// What the peer hears of the migration that is under way when this process ends.
+constexpr std::string_view kEnds = "this process is told to end";
+
 // How long a new migration waits for the one before it to be cleaned up.
 constexpr auto kPatience = 1s;
 
@@ -52,9 +55,9 @@ Incoming::~Incoming() {
         const std::lock_guard lock{mutex_};
         ending_ = true;
         if (cancel_ != nullptr)
-            cancel_->request();
+            cancel_->request(kEnds);
     }
-    const Error ending = error(ErrorCode::Cancelled, "cancelled");
+    const Error ending = error(ErrorCode::Cancelled, "{}", kEnds);
     arrivals_.close(ending);
     if (thread_.joinable())
         thread_.join();
