@@ -13,6 +13,8 @@ using namespace std::chrono_literals;
 constexpr auto kSettleLimit = 5s;
 constexpr auto kPatience = 2s;
 
+log::RateLimit questions; // whoever reaches the port may ask
+
 std::string_view name_of(Message answer) {
     switch (answer) {
     case Message::Running:
@@ -55,7 +57,7 @@ void answer_query(Connection connection, Ledger& ledger) {
     const auto id = query.ok() ? decode_id(*query) : Result<MigrationId>{query.error()};
     channel.set_timeout(kPatience);
     if (!id.ok()) {
-        log::warning("{} asks, and it cannot be read: {}", channel.peer(), id.error().text);
+        questions.warning("{} asks, and it cannot be read: {}", channel.peer(), id.error().text);
         return session.tell(id.error(), kPatience);
     }
     const auto answer = ledger.ask(*id, kSettleLimit);
@@ -63,7 +65,7 @@ void answer_query(Connection connection, Ledger& ledger) {
         return channel.close();
     log::info("the source at {} asks who has its guest: {}", channel.peer(), name_of(answer->message));
     if (const auto sent = session.send(answer->message, answer->body); !sent.ok())
-        return log::warning("the answer did not reach the source: {}", sent.error().text);
+        return questions.warning("the answer did not reach the source: {}", sent.error().text);
     channel.finish_writing();
     (void)channel.readable(kPatience); // until the source has read it
     channel.close();

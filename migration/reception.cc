@@ -143,7 +143,8 @@ Result<Connection> Reception::first_frame(Visitor& visitor, std::unique_ptr<Chan
     if (options_.secure)
         channel = TRY(options_.secure(std::move(channel)));
     FrameLink link{*channel};
-    Frame first = TRY(link.receive());
+    // Whoever it is: not more than the longest message with which a conversation may begin.
+    Frame first = TRY(link.receive(traits_of(Message::Hello)->max_body));
     return Connection{std::move(channel), std::move(link), std::move(first)};
 }
 

@@ -153,6 +153,17 @@ TEST_CASE("what cannot come first is refused with a reason", "[reception]") {
     REQUIRE(decode_error(answer.body).text == "ROUND_END cannot be the first message");
 }
 
+TEST_CASE("a stranger's first message is not waited for beyond the length of a greeting", "[reception]") {
+    auto reception = open();
+    reception->start();
+    auto channel = connect(*reception);
+    const auto bytes = encode(FrameHeader{Message::State, 1, 60 << 20, 0, 0});
+    const iovec all{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    REQUIRE(channel->write(std::span{&all, 1}).ok());
+    std::byte byte{};
+    REQUIRE(channel->read_some(std::span{&byte, 1}).value() == 0); // closed although no body has come
+}
+
 TEST_CASE("a connection that was handed over is the only one", "[reception]") {
     int fds[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0); // as it is inherited

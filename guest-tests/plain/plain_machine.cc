@@ -185,13 +185,13 @@ std::chrono::nanoseconds PlainMachine::step(std::uint32_t cpu) {
 }
 
 void PlainMachine::power_off() {
-    set_stopped_by_guest(GuestStop::PowerOff);
-    events_.guest_powered_off();
+    if (stop_by_guest(GuestStop::PowerOff))
+        events_.guest_powered_off();
 }
 
 void PlainMachine::reset_itself() {
-    set_stopped_by_guest(GuestStop::Reset);
-    events_.guest_reset();
+    if (stop_by_guest(GuestStop::Reset))
+        events_.guest_reset();
 }
 
 void PlainMachine::press_power_button() {

@@ -20,16 +20,10 @@ class LanCut(Handover):
             stage.fleet.lan.cut(*way)
         self.relay.send(b"\n")
 
-    def runs_at_the_source(self):
-        return "running" in self.source.status()
-
-    def runs_at_the_destination(self):
-        return "running" in self.destination.status()
-
     def before_commit(self):
         """It fails while the LAN is cut, and the guest goes on where it is."""
         assert self.client_ends() == 5, self.client.transcript()
-        patiently("the source runs its guest", self.runs_at_the_source)
+        patiently("the source runs its guest", self.source.running)
         self.stage.never_two()
         self.destination.wait_stderr("waiting for a migration again")
 
@@ -38,7 +32,7 @@ class LanCut(Handover):
         assert self.client_ends() == 7, self.client.transcript()
         self.is_in_doubt()
         if arrives:
-            patiently("the destination runs the guest", self.runs_at_the_destination)
+            patiently("the destination runs the guest", self.destination.running)
             assert "guest: here\n" in self.destination.status()
         else:
             self.destination.wait_stderr("waiting for a migration again")
@@ -54,10 +48,10 @@ class LanCut(Handover):
         def decided():
             if not self.source.alive():
                 return MOVED
-            return self.runs_at_the_source() and STAYED
+            return self.source.running() and STAYED
         seen = patiently("the source knows who has the guest", decided)
         if seen == MOVED:
             self.source.expect_exit(0)
-            assert self.runs_at_the_destination()
+            assert self.destination.running()
         self.stage.never_two()
         return seen

@@ -48,7 +48,7 @@ class PowerCut(Handover):
 
     def _at_the_destination(self):
         def decided():
-            if "running" in self.destination.status():
+            if self.destination.running():
                 return MOVED
             again = "waiting for a migration again" in self.destination.stderr()
             return (again or not self.greeted) and GONE  # who was not greeted knows of no migration
@@ -66,7 +66,8 @@ class PowerCut(Handover):
             self.is_in_doubt()
             return DOUBT
         assert status == 5, self.client.transcript()
-        says = patiently("the source runs its guest", lambda: "running" in (s := self.source.status()) and s)
+        patiently("the source runs its guest", self.source.running)
+        says = self.source.status()
         assert "guest: here\n" in says, says
         return STAYED
 

@@ -25,7 +25,7 @@ def unit_cases():
     return found
 
 
-@pytest.mark.parametrize("document", ["scenarios.md", "user-reports.md"])
+@pytest.mark.parametrize("document", ["limits.md", "scenarios.md", "threat-model.md", "user-reports.md"])
 def test_every_test_that_is_named_exists(document):
     text = (TREE / "docs" / document).read_text()
     scenarios = set(re.findall(r"`(test_\w+)::(test_\w+)`", text))

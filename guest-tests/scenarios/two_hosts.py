@@ -155,8 +155,7 @@ class Stage:
 
     def never_two(self):
         """Also by who answers: a request that two guests answer is answered twice."""
-        running = [p for p in self.processes if isinstance(p, vm.Vm) and "running\n" in p.status()]
-        if len(running) > 1:
+        if sum(isinstance(process, vm.Vm) and process.running() for process in self.processes) > 1:
             raise vm.Damage("two hosts run the guest")
         if self.pings and self.pings.duplicated:
             raise vm.Damage("two guests answer")

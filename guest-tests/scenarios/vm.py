@@ -280,6 +280,20 @@ class Vm(Process):
             self.wait_exit()
         return ""
 
+    def running(self):
+        """Whether it runs its guest: asked of the control socket itself, since starting a program is slow on an emulated host.
+        A process that has ended, even just now, runs none."""
+        while self.alive():
+            try:
+                control = self.qmp()
+                try:
+                    return control.execute("query-status")["running"]
+                finally:
+                    control.close()
+            except (Failed, OSError):
+                self.wait_exit()
+        return False
+
     def report(self, topic):
         """The values of the last `GT topic key=value ...` line, or None."""
         for text in reversed(self.stdout()):

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -96,6 +97,17 @@ TEST_CASE("a listener knows whether other hosts can reach it", "[channel]") {
     const auto outside = [](const char* address) {
         return std::move(Listener::open(*Address::parse(address))).value().reachable_from_outside();
     };
+    const auto inherited = [](std::uint32_t host) {
+        const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+        sockaddr_in name{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(host)}, .sin_zero = {}};
+        REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
+        REQUIRE(::listen(fd, 1) == 0);
+        return std::move(Listener::open(*Address::parse(fmt::format("fd:{}", fd))))
+            .value()
+            .reachable_from_outside();
+    };
+    REQUIRE_FALSE(inherited(INADDR_LOOPBACK));
+    REQUIRE(inherited(INADDR_ANY));
     REQUIRE_FALSE(outside("tcp:127.0.0.1:0"));
     REQUIRE_FALSE(outside("tcp:127.1.2.3:0"));
     REQUIRE(outside("tcp:0.0.0.0:0"));

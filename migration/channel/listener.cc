@@ -134,6 +134,11 @@ Result<Listener> Listener::open_fd(Address address) {
     (void)::fcntl(address.fd, F_SETFD, FD_CLOEXEC);
     Listener listener{Fd::adopt(address.fd), std::move(address)};
     listener.connected_ = listening == 0;
+    sockaddr_storage name{};
+    socklen_t length = sizeof name;
+    if (listening != 0 &&
+        ::getsockname(listener.socket_.get(), reinterpret_cast<sockaddr*>(&name), &length) == 0)
+        listener.outside_ = (name.ss_family == AF_INET || name.ss_family == AF_INET6) && !is_loopback(name);
     return listener;
 }
 

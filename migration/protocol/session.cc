@@ -50,7 +50,7 @@ Status FrameLink::send(Message type, std::span<const std::byte> body, std::span<
     return {};
 }
 
-Result<Frame> FrameLink::receive() {
+Result<Frame> FrameLink::receive(std::uint32_t most) {
     if (data_left_ != 0)
         return error(ErrorCode::Internal, "{} bytes of page data were not taken", data_left_);
     std::array<std::byte, kHeaderBytes> raw;
@@ -59,6 +59,9 @@ Result<Frame> FrameLink::receive() {
     if (header.sequence != ++received_)
         return error(ErrorCode::Protocol, "{} has sequence number {}, {} was due", to_string(header.type),
                      header.sequence, received_);
+    if (header.body_length > most)
+        return error(ErrorCode::Protocol, "{} of {} bytes is too long here: {} are possible",
+                     to_string(header.type), header.body_length, most);
     Frame frame{header.type, Bytes(header.body_length), header.data_length};
     TRY(channel_->read(std::span{frame.body}));
     if (crc32c(frame.body) != header.body_crc)

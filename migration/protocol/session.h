@@ -10,6 +10,7 @@
 #include "migration/protocol/payloads.h"
 #include "migration/protocol/transitions.h"
 
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -42,8 +43,9 @@ class FrameLink {
     explicit FrameLink(Channel& channel) : channel_(&channel) {}
 
     Status send(Message type, std::span<const std::byte> body, std::span<const iovec> data);
-    // Header and body; the length is bounded before anything is allocated.
-    Result<Frame> receive();
+    // Header and body; the length is bounded before anything is allocated: by the protocol, and by `most`,
+    // for who does not know the peer yet.
+    Result<Frame> receive(std::uint32_t most = std::numeric_limits<std::uint32_t>::max());
     Status receive_data(std::span<const iovec> parts);
     Channel& channel() { return *channel_; }
     // False when a frame was left in the middle: nothing that follows would be understood.

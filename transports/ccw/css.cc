@@ -143,7 +143,8 @@ void ChannelSubsystem::adapter_interruption(std::uint8_t isc) {
 // ---- long programs
 
 void ChannelSubsystem::run_later(Subchannel& subchannel) {
-    waiting_.push_back(&subchannel);
+    if (std::ranges::find(waiting_, &subchannel) == waiting_.end())
+        waiting_.push_back(&subchannel);
     if (std::exchange(*turn_posted_, true))
         return;
     loop_.post([this, alive = std::weak_ptr{turn_posted_}] {

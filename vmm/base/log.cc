@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/base/log.h"
 
+#include "vmm/base/text.h"
+
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
@@ -120,7 +122,8 @@ void write(Level level, std::string_view text) {
         return;
     Log& log = the_log();
     ++log.lines;
-    log.logger->log(to_spdlog(level), spdlog::string_view_t{text.data(), text.size()});
+    const std::string line = without_controls(text);
+    log.logger->log(to_spdlog(level), spdlog::string_view_t{line.data(), line.size()});
 }
 
 void write(Level level, fmt::string_view format, fmt::format_args args) {

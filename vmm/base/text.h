@@ -15,6 +15,10 @@ namespace godwit {
 std::string join(std::span<const std::string> texts, std::string_view separator);
 std::string join(std::span<const std::string_view> texts, std::string_view separator);
 
+// For a log or a terminal: control characters, other than a line's end and a tabulator, become '?'. A text
+// may quote what a guest, a peer or a file has said.
+std::string without_controls(std::string_view text);
+
 void append_formatted(std::string& out, fmt::string_view format, fmt::format_args args);
 
 template <class... Args>

@@ -4,6 +4,7 @@
 #include "vmm/cli/program.h"
 
 #include "vmm/base/log.h"
+#include "vmm/base/text.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/output.h"
 
@@ -70,7 +71,7 @@ int ended(ExitStatus status) {
 } // namespace
 
 ExitStatus report(const Error& error) {
-    tell("godwit: {}\n", error.text);
+    tell("godwit: {}\n", without_controls(error.text));
     return exit_status(error.code);
 }
 

@@ -15,6 +15,8 @@ using migration::Connection;
 // What the peer hears of the migration that is under way when this process ends.
 constexpr std::string_view kEnds = "this process is told to end";
 
+log::RateLimit refusals; // whoever reaches the port may want to migrate
+
 // How long a new migration waits for the one before it to be cleaned up.
 constexpr auto kPatience = 1s;
 
@@ -74,7 +76,7 @@ void Incoming::open_door() {
         const Error busy = error(ErrorCode::NoDevice, "{}",
                                  here ? "this receiver has its guest already"
                                       : "another migration to this receiver is under way");
-        log::warning("{} wants to migrate to here: {}", peer, busy.text);
+        refusals.warning("{} wants to migrate to here: {}", peer, busy.text);
         migration::refuse(std::move(connection), busy);
     });
     reception_->route(migration::Message::Query,

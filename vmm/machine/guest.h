@@ -139,8 +139,12 @@ class Guest {
 
   protected:
     void set_given_boot_source(migration::BootSourcePtr source);
-    // On the threads that run the guest, before MachineEvents hears of it.
-    void set_stopped_by_guest(GuestStop stop) { stopped_by_guest_ = stop; }
+    // On the threads that run the guest, before MachineEvents hears of it. Only the first counts, and is to
+    // be told, until reset(): a guest that asks again and again while it is being stopped is stopped once.
+    [[nodiscard]] bool stop_by_guest(GuestStop stop) {
+        GuestStop none = GuestStop::None;
+        return stopped_by_guest_.compare_exchange_strong(none, stop);
+    }
 
   private:
     // Both under life_, so one at a time.

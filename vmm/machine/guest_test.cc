@@ -33,6 +33,7 @@ class HeldGuest final : public Guest {
     Status begin_generation() override { return {}; }
     void arrived() override {}
 
+    using Guest::stop_by_guest;
     void give(migration::BootSourcePtr source) { set_given_boot_source(std::move(source)); }
 
     Status stop_result, start_result;
@@ -68,6 +69,17 @@ class HeldPort final : public GuestPort {
 };
 
 } // namespace
+
+TEST_CASE("a guest that asks for its end again and again is stopped once, until it is reset", "[guest]") {
+    HeldGuest guest;
+    CHECK(guest.stop_by_guest(GuestStop::Reset));
+    CHECK_FALSE(guest.stop_by_guest(GuestStop::Reset));
+    CHECK_FALSE(guest.stop_by_guest(GuestStop::PowerOff));
+    CHECK(guest.stopped_by_guest() == GuestStop::Reset);
+    REQUIRE(guest.reset().ok());
+    CHECK(guest.stopped_by_guest() == GuestStop::None);
+    CHECK(guest.stop_by_guest(GuestStop::Crash));
+}
 
 TEST_CASE("a guest that waits for its disk is moved as such, and waits there") {
     HeldGuest here, there;

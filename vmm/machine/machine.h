@@ -99,6 +99,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
     void on_error(std::uint32_t vcpu, Error error) override;
     void power_off() override;
     void reset_requested() override;
+    void crashed(Error why);
 
     const MachineConfig config_;
     Loop& loop_;

@@ -206,24 +206,27 @@ void Machine::on_stop(std::uint32_t, kvm::StopReason reason) {
         return reset_requested();
     case kvm::StopReason::TripleFault:
     case kvm::StopReason::SystemCrash:
-        set_stopped_by_guest(GuestStop::Crash);
-        return events_.guest_crashed(error(ErrorCode::Guest, "the guest crashed: {}", to_string(reason)));
+        return crashed(error(ErrorCode::Guest, "the guest crashed: {}", to_string(reason)));
     }
 }
 
 void Machine::on_error(std::uint32_t, Error error) {
-    set_stopped_by_guest(GuestStop::Crash);
-    events_.guest_crashed(std::move(error));
+    crashed(std::move(error));
+}
+
+void Machine::crashed(Error why) {
+    if (stop_by_guest(GuestStop::Crash))
+        events_.guest_crashed(std::move(why));
 }
 
 void Machine::power_off() {
-    set_stopped_by_guest(GuestStop::PowerOff);
-    events_.guest_powered_off();
+    if (stop_by_guest(GuestStop::PowerOff))
+        events_.guest_powered_off();
 }
 
 void Machine::reset_requested() {
-    set_stopped_by_guest(GuestStop::Reset);
-    events_.guest_reset();
+    if (stop_by_guest(GuestStop::Reset))
+        events_.guest_reset();
 }
 
 } // namespace godwit

@@ -88,7 +88,7 @@ void Svg::text(Point at, std::string_view what, const TextStyle& style) {
     append(out_,
            "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{}\" fill=\"{}\" text-anchor=\"{}\"{}>{}</text>\n",
            at.x, at.y, style.size, style.colour, kAnchors[static_cast<int>(style.anchor)],
-           style.bold ? " font-weight=\"bold\"" : "", escaped(what));
+           style.bold ? " font-weight=\"bold\"" : "", escaped(what, style.most));
 }
 
 void Svg::begin_group(std::string_view tip) {

@@ -23,6 +23,7 @@ class Svg {
         std::string_view colour = "#333333";
         Anchor anchor = Anchor::Start;
         bool bold = false;
+        std::size_t most = 200; // characters
     };
 
     Svg(double width, double height, std::string_view title);

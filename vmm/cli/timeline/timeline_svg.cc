@@ -79,7 +79,7 @@ void draw_head(Svg& svg, const TimelineData& data) {
                          data.cpus == 1 ? "vCPU" : "vCPUs"),
              {.size = 12, .colour = kMuted});
     if (data.outcome && !data.outcome->reason.empty())
-        svg.text({kLeft, 86}, escaped(data.outcome->reason, 130), {.size = 12, .colour = kDirty});
+        svg.text({kLeft, 86}, data.outcome->reason, {.size = 12, .colour = kDirty, .most = 130});
 }
 
 // ---- bands
