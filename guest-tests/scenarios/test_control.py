@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -341,6 +342,34 @@ def wait_until_default(pid, number):
         caught = re.search(r"^SigCgt:\s*(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1]
         if not int(caught, 16) >> (number - 1) & 1:
             return
+
+
+@pytest.mark.machines("plain")
+def test_who_asks_until_the_process_is_gone_is_no_harm_to_its_end(scene):
+    """A client that polls meets every moment of the end, also those at which parts of the machine are gone already."""
+    asked = b'{"execute":"query-status"}{"execute":"query-migrate"}{"execute":"query-chardev"}{"execute":"query-name"}\n'
+
+    def poll(client):
+        with contextlib.suppress(OSError):
+            client.sendall(NEGOTIATE)
+            while client.recv(1 << 16):
+                client.sendall(asked)
+
+    for number in range(15):
+        guest = scene.run("prog=heartbeat", name=f"guest-{number}")
+        guest.wait_line(r"^GT ready")
+        guest.wait_control()
+        clients = [vm.connect(guest.control) for _ in range(8)]
+        pollers = [threading.Thread(target=poll, args=(client,)) for client in clients]
+        for one in pollers:
+            one.start()
+        time.sleep(0.01)
+        guest.child.terminate()
+        guest.expect_exit(0)
+        for one in pollers:
+            one.join()
+        for client in clients:
+            client.close()
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])

@@ -75,9 +75,13 @@ Status Instance::set_up(const GuestFactory& factory) {
 }
 
 Instance::~Instance() {
-    waiting_ = nullptr;
+    // What a request looks at is still there now, and is not from here on.
     if (loop_ != nullptr)
-        loop_->call([] {}); // a query that has just looked at it is answered then
+        loop_->call([&] {
+            if (server_ != nullptr)
+                server_->end_requests();
+        });
+    waiting_ = nullptr;
     incoming_.reset();
     checker_.reset();
     outgoing_.reset();

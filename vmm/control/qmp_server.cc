@@ -223,7 +223,13 @@ void QmpServer::received(Client& client, const std::string& text) {
     if (!client.negotiated)
         return responder.failure("CommandNotFound",
                                  "expecting capabilities negotiation with 'qmp_capabilities'");
+    if (!handler_)
+        return responder.failure("GenericError", "the process is about to end");
     handler_(request, responder);
+}
+
+void QmpServer::end_requests() {
+    handler_ = nullptr;
 }
 
 // As QEMU does: once, and the greeting offers nothing that could be enabled.

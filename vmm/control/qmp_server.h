@@ -59,6 +59,10 @@ class QmpServer {
     static Result<std::unique_ptr<QmpServer>> create(Loop& loop, const std::string& path, Handler handler);
     ~QmpServer();
 
+    // On the loop's thread: from now on a request is answered with an error and reaches no handler, whose
+    // machine is about to go. Events and answers that are due still go out.
+    void end_requests();
+
     // {"event": name, "data": data, "timestamp": ...} to every client that has negotiated. Any thread.
     void broadcast(std::string name, Json data = Json::object());
 
@@ -81,7 +85,7 @@ class QmpServer {
 
     Loop& loop_;
     UnixListener listener_;
-    Handler handler_;
+    Handler handler_; // none when requests have ended
     std::unique_ptr<Watch> watch_;
     std::map<std::uint64_t, std::unique_ptr<Client>> clients_;
     std::uint64_t next_client_ = 1;
