@@ -208,7 +208,7 @@ def test_a_second_process_cannot_take_the_socket(scene):
 @pytest.mark.no_kvm
 @pytest.mark.parametrize("program", [vm.GODWIT, vm.PLAIN], ids=["godwit", "plain"])
 @pytest.mark.parametrize("words, says", [
-    (["run", "--kernel", ""], "--kernel: the value is empty"), (["run", "--kernel="], "--kernel: the value is empty"),
+    (["run", "--kernel", ""], "--kernel: the value is empty"), (["run", "--cmdline=a=", "--kernel="], "--kernel: the value is empty"),
     (["run", "--cmdline", "", "--kernel", "k", "--control", ""], "--control: the value is empty"),
     (["receive", ""], "argument 2 is empty"), (["restore", ""], "argument 2 is empty"),
     (["migrate", "--control", "s", ""], "argument 4 is empty"), ([""], "argument 1 is empty")])

@@ -47,7 +47,7 @@ Exit status: 0 done or the guest powered off; 1 failure; 2 wrong usage or input;
 std::optional<std::string> empty_word(std::span<char* const> words) {
     for (std::size_t i = 1; i < words.size(); ++i) {
         const std::string_view word = words[i], before = words[i - 1];
-        const bool named = word.starts_with("--") && word.ends_with('=');
+        const bool named = word.starts_with("--") && word.find('=') == word.size() - 1;
         if (!word.empty() && !named)
             continue;
         const std::string_view name = named ? word.substr(0, word.size() - 1) : before;
