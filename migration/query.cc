@@ -15,17 +15,6 @@ constexpr auto kPatience = 2s;
 
 log::RateLimit questions; // whoever reaches the port may ask
 
-std::string_view name_of(Message answer) {
-    switch (answer) {
-    case Message::Running:
-        return "it runs here";
-    case Message::Relinquish:
-        return "it never ran here and never will";
-    default:
-        return "nothing is known of it";
-    }
-}
-
 } // namespace
 
 Reply ask(Channel& channel, const MigrationId& id) {
@@ -63,7 +52,11 @@ void answer_query(Connection connection, Ledger& ledger) {
     const auto answer = ledger.ask(*id, kSettleLimit);
     if (!answer) // not decided: the connection closes without an answer
         return channel.close();
-    log::info("the source at {} asks who has its guest: {}", channel.peer(), name_of(answer->message));
+    if (answer->message == Message::Unknown) // who asks may be anybody
+        questions.warning("{} asks for a guest of which nothing is known here", channel.peer());
+    else
+        log::info("the source at {} asks who has its guest: {}", channel.peer(),
+                  answer->message == Message::Running ? "it runs here" : "it never ran here and never will");
     if (const auto sent = session.send(answer->message, answer->body); !sent.ok())
         return questions.warning("the answer did not reach the source: {}", sent.error().text);
     channel.finish_writing();

@@ -176,8 +176,8 @@ TEST_CASE("a guest goes on in another plain machine from sections, RAM and disk"
     source.wait_for("GT heartbeat n=20 ");
     REQUIRE(source->hold(Guest::Hold::Migration).ok());
     auto state = source.save();
-    while (destination.load(state)
-               .ok()) { // its cursors lead nowhere in an empty RAM, but for the moments at the first page
+    // Its cursors lead nowhere in an empty RAM, but for the moments at which all are at the first page.
+    while (destination.load(state).ok()) {
         for (StateSection* const section : destination->sections())
             section->discard_load();
         REQUIRE(source->release(Guest::Hold::Migration).ok());

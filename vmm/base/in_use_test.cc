@@ -19,7 +19,7 @@ namespace {
 
 struct Folder {
     Folder() {
-        char name[] = "/tmp/in-use-XXXXXX";
+        char name[] = "/tmp/godwit-in-use-XXXXXX";
         path = ::mkdtemp(name);
     }
     ~Folder() { std::filesystem::remove_all(path); }
