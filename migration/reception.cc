@@ -2,6 +2,7 @@
 #include "migration/reception.h"
 
 #include "vmm/base/log.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <algorithm>
 
@@ -45,7 +46,10 @@ Reception::~Reception() {
 }
 
 void Reception::start(Closed closed) {
-    thread_ = std::thread{[this, closed = std::move(closed)] { thread_main(closed); }};
+    thread_ = std::thread{[this, closed = std::move(closed)] {
+        sandbox::enter(sandbox::Role::Destination);
+        thread_main(closed);
+    }};
 }
 
 void Reception::thread_main(const Closed& closed) {
@@ -111,6 +115,7 @@ Status Reception::admit() {
     visitor.cancel = std::move(cancel).value();
     visitor.deadline = Clock::now() + options_.first_frame;
     visitor.thread = std::thread{[this, &visitor, channel = std::move(channel)]() mutable {
+        sandbox::enter(sandbox::Role::Destination);
         greet(visitor, std::move(channel));
         visitor.gone = true;
     }};

@@ -198,6 +198,8 @@ def main():
     step("layers", lambda: check(["tools/check_layers"]))
     step("format", lambda: check(["tools/check_format"]))
     built = step("build, warnings as errors", lambda: Count(passed=1) if build(BUILD) else Count(failed=1))
+    if built:
+        step("hardening", lambda: check(["tools/check_hardening"]))
     step("small Linux", small_linux.wait)
     if built:
         step("unit tests", lambda: unit_tests(BUILD, ""))

@@ -8,9 +8,11 @@
 #pragma once
 
 #include "vmm/base/result.h"
+#include "vmm/base/unix_socket.h"
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -31,6 +33,9 @@ class Console {
     virtual ~Console() = default;
     // For people: "pty /dev/pts/7".
     virtual std::string describe() const = 0;
+    // The socket that it listens on, if it does. Its file goes with whoever lets go of it last, who must be
+    // allowed to remove it: not the loop's thread (vmm/sandbox).
+    virtual std::shared_ptr<const UnixListener> listener() const { return nullptr; }
     // Loop thread, or while no loop runs. At most one user; null ends it, and no callback comes afterwards.
     virtual void connect(User* user) = 0;
 

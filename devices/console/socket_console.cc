@@ -21,15 +21,15 @@ Result<std::unique_ptr<SocketConsole>> SocketConsole::create(Loop& loop, const s
 }
 
 Status SocketConsole::listen() {
-    listener_ = TRY(UnixListener::open(path_, kBacklog));
-    listener_watch_ = TRY(loop_.watch(listener_.get(), POLLIN, [this](std::uint32_t) { accept_client(); }));
+    listener_ = std::make_shared<const UnixListener>(TRY(UnixListener::open(path_, kBacklog)));
+    listener_watch_ = TRY(loop_.watch(listener_->get(), POLLIN, [this](std::uint32_t) { accept_client(); }));
     return {};
 }
 
 void SocketConsole::accept_client() {
     if (attached() && !hung_up())
         return; // peer_gone() looks again
-    Fd client = Fd::adopt(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    Fd client = Fd::adopt(::accept4(listener_->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!client)
         return;
     // The former client is dead, and the guest did not read what it left.

@@ -16,6 +16,8 @@ class SocketConsole final : public StreamConsole {
                                                          Limits limits = {});
     SocketConsole(Loop& loop, const std::string& path, Limits limits);
 
+    std::shared_ptr<const UnixListener> listener() const override { return listener_; }
+
   private:
     Status listen();
     void accept_client();
@@ -23,7 +25,7 @@ class SocketConsole final : public StreamConsole {
     void peer_gone() override;
 
     const std::string path_;
-    UnixListener listener_;
+    std::shared_ptr<const UnixListener> listener_;
     std::unique_ptr<Watch> listener_watch_;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-tests/plain/cpus.h"
 
+#include "vmm/sandbox/sandbox.h"
+
 #include <system_error>
 
 namespace godwit::plain {
@@ -9,7 +11,10 @@ Result<std::unique_ptr<Cpus>> Cpus::create(std::uint32_t count, Step step) {
     std::unique_ptr<Cpus> cpus{new Cpus{std::move(step)}};
     try {
         for (std::uint32_t i = 0; i < count; ++i)
-            cpus->threads_.emplace_back([raw = cpus.get(), i] { raw->thread_main(i); });
+            cpus->threads_.emplace_back([raw = cpus.get(), i] {
+                sandbox::enter(sandbox::Role::Vcpu, fmt::format("vcpu{}", i));
+                raw->thread_main(i);
+            });
     } catch (const std::system_error& failure) {
         return system_error(failure.code().value(), "start the thread of a CPU");
     }

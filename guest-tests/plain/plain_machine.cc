@@ -78,6 +78,7 @@ Status PlainMachine::build() {
 Status PlainMachine::build_serial() {
     const ConsoleSpec spec = TRY(parse_console_spec(config_.serial));
     console_ = TRY(make_console(loop_, spec));
+    console_socket_ = console_->listener();
     serial_ = std::make_unique<Serial>(wake_, *console_);
     return {};
 }

@@ -98,7 +98,8 @@ class PlainMachine final : public Guest {
     std::unique_ptr<GuestMemory> memory_;
     std::vector<PlainDisk> disks_;
     Wake wake_{*this};
-    std::unique_ptr<Console> console_; // the loop's
+    std::shared_ptr<const UnixListener> console_socket_; // goes after the console
+    std::unique_ptr<Console> console_;                   // the loop's
     std::unique_ptr<Serial> serial_;
 
     State state_;

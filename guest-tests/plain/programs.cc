@@ -2,9 +2,11 @@
 #include "guest-tests/plain/programs.h"
 
 #include "guest-tests/plain/spans.h"
+#include "vmm/base/fd.h"
 
 #include <algorithm>
 #include <atomic>
+#include <sys/socket.h>
 
 namespace godwit::plain {
 
@@ -19,6 +21,11 @@ Layout layout_of(const guest::Options& options, const GuestMemory& memory, const
 
 DiskPlan disk_plan_of(const guest::Options& options, const Layout& layout, const virtio::BlkImage* disk) {
     return DiskPlan::of(options, layout, disk != nullptr && disk->readonly());
+}
+
+// What no vCPU's thread may do (vmm/sandbox), for the tests of that.
+void trespass() {
+    (void)Fd::adopt(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
 // A report line that fails the whole run.
@@ -198,6 +205,8 @@ void Programs::run(std::uint64_t now) {
     const int said = output_.input();
     if (said == 's')
         print_status();
+    if (said == 't')
+        trespass();
     if (state_.programs.failures != 0)
         begin_finish("failure", now);
     else if (std::atomic_ref{state_.programs.power_button}.load())

@@ -2,6 +2,7 @@
 #include "migration/channel/resolve.h"
 
 #include "migration/channel/socket_channel.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <atomic>
 #include <fcntl.h>
@@ -49,7 +50,10 @@ Result<AddressList> look_up(const Address& address, std::chrono::milliseconds ti
         wanted->finished = false;
         (void)wanted->done.consume();
         wanted->hints.ai_flags = AI_NUMERICSERV;
-        std::thread{[wanted] { wanted->run(); }}.detach();
+        std::thread{[wanted] {
+            sandbox::enter(sandbox::Role::Source);
+            wanted->run();
+        }}.detach();
         const Fd event = Fd::adopt(::fcntl(wanted->done.fd(), F_DUPFD_CLOEXEC, 0));
         if (!TRY(wait_ready(event, POLLIN, timeout, cancel)) || !wanted->finished)
             return error(ErrorCode::Disconnected, "look up '{}': no answer within {} ms", address.host,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/ram/incoming_links.h"
 
+#include "vmm/sandbox/sandbox.h"
+
 #include <algorithm>
 
 namespace godwit::migration {
@@ -60,7 +62,10 @@ Status IncomingLinks::attach(std::uint32_t index, Connection& connection) {
     connection.channel->set_timeout(kNoTimeout);
     connection.channel->set_cancel(stop_.get());
     place = std::make_unique<Link>(std::move(connection), ram_, std::move(codec));
-    place->thread = std::thread{[this, link = place.get(), index] { thread_main(*link, index); }};
+    place->thread = std::thread{[this, link = place.get(), index] {
+        sandbox::enter(sandbox::Role::Destination);
+        thread_main(*link, index);
+    }};
     return {};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "migration/ram/outgoing_links.h"
 
+#include "vmm/sandbox/sandbox.h"
+
 namespace godwit::migration {
 
 namespace {
@@ -50,8 +52,10 @@ Status OutgoingLinks::attach(std::unique_ptr<Channel> channel, const MigrationId
                                        TRY(Codec::create(options_.compression)), limit());
     TRY(link->session.send(Message::Attach, encode(Attach{id, index})));
     links_.push_back(std::move(link));
-    links_.back()->thread =
-        std::thread{[this, raw = links_.back().get(), index] { thread_main(*raw, index); }};
+    links_.back()->thread = std::thread{[this, raw = links_.back().get(), index] {
+        sandbox::enter(sandbox::Role::Source);
+        thread_main(*raw, index);
+    }};
     return {};
 }
 

@@ -2,6 +2,7 @@
 #include "migration/ram/ram_digest.h"
 
 #include "migration/protocol/crc32c.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <algorithm>
 #include <atomic>
@@ -40,7 +41,10 @@ Result<std::vector<std::uint32_t>> digest_ram(const GuestMemory& memory, const C
         const std::uint64_t threads = thread_count(digests.size());
         std::vector<std::jthread> helpers;
         for (std::uint64_t i = 1; i < threads; ++i)
-            helpers.emplace_back(work);
+            helpers.emplace_back([&] {
+                sandbox::enter(sandbox::Role::Worker);
+                work();
+            });
         work();
     }
     if (cancel != nullptr && cancel->requested())

@@ -47,12 +47,14 @@ class Sink final : public spdlog::sinks::sink {
     std::atomic<std::size_t> written_{0};
 };
 
+void (*thread_start)() = [] {};
+
 // Signals are for the threads that expect them.
 std::shared_ptr<spdlog::details::thread_pool> make_pool() {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    auto pool = std::make_shared<spdlog::details::thread_pool>(kLines, 1);
+    auto pool = std::make_shared<spdlog::details::thread_pool>(kLines, 1, thread_start);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return pool;
 }
@@ -101,6 +103,10 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 void set_level(Level level) {
     lowest = to_spdlog(level);
+}
+
+void on_thread_start(void (*begin)()) {
+    thread_start = begin;
 }
 
 bool enabled(Level level) {

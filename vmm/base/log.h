@@ -19,6 +19,8 @@ enum class Level { Debug, Info, Warning, Error };
 // Call once from main. Any thread may log before and after.
 void set_level(Level level);
 bool enabled(Level level);
+// What the thread that writes does first. Call once from main, before any line is written.
+void on_thread_start(void (*begin)());
 // Before the process ends: waits for the last lines, for a moment at the most.
 void finish();
 void write(Level level, std::string_view text);

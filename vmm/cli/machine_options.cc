@@ -59,6 +59,24 @@ void MachineOptions::add_to(CLI::App& app) {
     app.add_flag("--emulation-assist", emulation_assist_,
                  "complete instructions that this host's KVM cannot emulate, instead of ending the guest");
     app.add_option("--control", control_path, "unix socket on which this process is controlled (QMP)");
+    app.add_option(
+           "--sandbox", sandbox_,
+           "system calls and files that this process's threads do not need (docs/sandbox.md): on "
+           "(one that makes such a call ends the process, with status 10), log (the kernel logs it) or off")
+        ->check(CLI::IsMember({"on", "log", "off"}))
+        ->capture_default_str();
+    app.add_option("--sandbox-path", sandbox_paths_,
+                   "a file or folder that may be named later, to save to, or for certificates; may be "
+                   "repeated. Without it, whatever the user may reach")
+        ->take_all();
+    app.add_option("--user", user_,
+                   "NAME[:GROUP]: once everything is open, go on as this user, in this group alone");
+    app.add_option("--chroot", root_,
+                   "a folder: once everything is open, it is the root of all that is named later");
+}
+
+Result<sandbox::Options> MachineOptions::sandbox() const {
+    return sandbox::Options{TRY(sandbox::parse_mode(sandbox_)), user_, root_, sandbox_paths_, {}};
 }
 
 Result<MachineConfig> MachineOptions::config() const {

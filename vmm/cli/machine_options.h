@@ -4,6 +4,7 @@
 #pragma once
 
 #include "vmm/machine/config/machine_config.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <CLI/CLI.hpp>
 
@@ -18,6 +19,9 @@ class MachineOptions {
     void add_to(CLI::App& app);
     Result<MachineConfig> config() const;
 
+    // What the process gives up once everything is open.
+    Result<sandbox::Options> sandbox() const;
+
     std::string control_path;
 
   private:
@@ -28,6 +32,10 @@ class MachineOptions {
     std::string clock_ = "host";
     std::string serial_ = "stdio";
     bool emulation_assist_ = false;
+    std::string sandbox_ = "on";
+    std::string user_;
+    std::string root_;
+    std::vector<std::string> sandbox_paths_;
     std::vector<std::string> disks_;
     std::vector<std::string> nets_;
     std::vector<std::string> rngs_;

@@ -40,7 +40,8 @@ Examples:
     godwit restore vm0.state --memory 1G --cpus 2 --disk path=disk.raw --net tap=tap0 --control /run/vm0.sock
 
 Exit status: 0 done or the guest powered off; 1 failure; 2 wrong usage or input; 3 a host resource is missing;
-4 the guest crashed; 5 migration failed, the guest goes on; 6 machines do not fit; 7 in doubt; 8 cancelled; 9 the guest powered off while it moved.)";
+4 the guest crashed; 5 migration failed, the guest goes on; 6 machines do not fit; 7 in doubt; 8 cancelled; 9 the guest powered off while it moved;
+10 the sandbox ended the process.)";
 
 // The first word that is empty: an unset variable of a script, which nobody means. A kernel's command line
 // may be.

@@ -41,6 +41,7 @@ class QuitOnSignals {
 
     explicit QuitOnSignals(control::Instance& instance)
         : thread_([this, &instance] {
+              sandbox::enter(sandbox::Role::Worker, "signals");
               const sigset_t set = ending_signals();
               int signal = 0;
               while (sigwait(&set, &signal) == 0 && !ending_)
@@ -71,11 +72,23 @@ Status check_accepted(const std::vector<std::string>& codes) {
     return {};
 }
 
+// What the three have in common.
+Result<control::InstanceOptions> instance_options(const MachineOptions& machine, const BootOptions& boot) {
+    control::InstanceOptions instance;
+    instance.machine = TRY(machine.config());
+    boot.apply(instance.machine);
+    instance.control_path = machine.control_path;
+    instance.sandbox = TRY(machine.sandbox());
+    return instance;
+}
+
 ExitStatus run_instance(control::InstanceOptions options, const GuestFactory& factory) {
     QuitOnSignals::block();
     if (const Status status = check_accepted(options.accepted); !status.ok())
         return report(status.error());
     if (const Status status = complete(options.machine); !status.ok())
+        return report(status.error());
+    if (const Status status = sandbox::begin(options.sandbox); !status.ok())
         return report(status.error());
     auto instance = control::Instance::create(std::move(options), factory);
     if (!instance.ok())
@@ -100,13 +113,10 @@ Command add_run(CLI::App& program, const GuestFactory& factory) {
     app->add_flag("--paused", options->paused, "do not start the guest; `godwit resume` does");
     app->add_flag("--no-reboot", options->no_reboot, "end, with status 0, when the guest resets");
     return {app, [options, factory] {
-                auto config = options->machine.config();
-                if (!config.ok())
-                    return report(config.error());
-                control::InstanceOptions instance;
-                instance.machine = std::move(config).value();
-                options->boot.apply(instance.machine);
-                instance.control_path = options->machine.control_path;
+                auto made = instance_options(options->machine, options->boot);
+                if (!made.ok())
+                    return report(made.error());
+                control::InstanceOptions& instance = *made;
                 instance.start_paused = options->paused;
                 instance.no_reboot = options->no_reboot;
                 return run_instance(std::move(instance), factory);
@@ -164,16 +174,14 @@ Command add_receive(CLI::App& program, const GuestFactory& factory) {
         "Memory, vCPUs and devices must be those of the source; disks and taps are this host's own. A failed "
         "attempt is\nlogged, and the process waits for the next one.");
     return {app, [options, factory] {
-                auto config = options->machine.config();
-                if (!config.ok())
-                    return report(config.error());
-                control::InstanceOptions instance;
-                instance.machine = std::move(config).value();
-                options->boot.apply(instance.machine);
-                instance.control_path = options->machine.control_path;
+                auto made = instance_options(options->machine, options->boot);
+                if (!made.ok())
+                    return report(made.error());
+                control::InstanceOptions& instance = *made;
                 instance.incoming = options->address;
                 instance.peer_timeout = std::chrono::seconds{options->peer_timeout};
                 instance.tls = options->tls;
+                instance.sandbox.key_file = options->tls.psk_file;
                 instance.insecure = options->insecure;
                 instance.timeline = options->timeline;
                 instance.accepted = options->accepted;
@@ -212,13 +220,10 @@ Command add_restore(CLI::App& program, const GuestFactory& factory) {
                 "they held\n"
                 "when it was saved, which the time of a file tells. A guest that was paused stays paused.");
     return {app, [options, factory] {
-                auto config = options->machine.config();
-                if (!config.ok())
-                    return report(config.error());
-                control::InstanceOptions instance;
-                instance.machine = std::move(config).value();
-                options->boot.apply(instance.machine);
-                instance.control_path = options->machine.control_path;
+                auto made = instance_options(options->machine, options->boot);
+                if (!made.ok())
+                    return report(made.error());
+                control::InstanceOptions& instance = *made;
                 instance.restore = options->file;
                 if (options->file == "-" || options->file == "/dev/stdin") {
                     auto stream = take_standard_input();

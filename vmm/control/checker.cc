@@ -2,6 +2,7 @@
 #include "vmm/control/checker.h"
 
 #include "vmm/control/outgoing.h"
+#include "vmm/sandbox/sandbox.h"
 
 namespace godwit::control {
 
@@ -23,6 +24,7 @@ Status Checker::start(const migration::Address& address, const migration::Parame
     busy_ = true;
     thread_ =
         std::thread{[this, connector, timeout = parameters.peer_timeout, answered = std::move(answered)] {
+            sandbox::enter(sandbox::Role::Source);
             const Answer answer = ask(connector, timeout);
             busy_ = false;
             answered(answer);

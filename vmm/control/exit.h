@@ -18,6 +18,7 @@ enum class ExitStatus : int {
     InDoubt = 7,         // the handover's outcome is not known; the guest is stopped here
     Cancelled = 8,
     GuestEnded = 9, // of a migration: the guest powered itself off meanwhile
+    Sandboxed = 10, // a thread made a system call that its role may not make (vmm/sandbox)
 };
 
 constexpr ExitStatus exit_status(ErrorCode code) {

@@ -4,6 +4,7 @@
 #include "migration/channel/tls_channel.h"
 #include "migration/query.h"
 #include "vmm/base/log.h"
+#include "vmm/sandbox/sandbox.h"
 
 namespace godwit::control {
 
@@ -32,8 +33,8 @@ Result<Secure> tls_server(const migration::TlsOptions& options, std::chrono::mil
 
 } // namespace
 
-Result<std::unique_ptr<Incoming>> Incoming::start(migration::MachinePort& port, const Options& options,
-                                                  Callbacks callbacks) {
+Result<std::unique_ptr<Incoming>> Incoming::create(migration::MachinePort& port, const Options& options,
+                                                   Callbacks callbacks) {
     const migration::Address parsed = TRY(migration::Address::parse(options.address));
     migration::ReceptionOptions door;
     if (options.tls.wanted())
@@ -44,12 +45,17 @@ Result<std::unique_ptr<Incoming>> Incoming::start(migration::MachinePort& port, 
             "{} can be reached from other hosts, and without TLS (--tls-certs, --tls-psk) whoever "
             "connects may bring a guest; --insecure allows it",
             parsed.text());
-    std::unique_ptr<Incoming> incoming{
+    return std::unique_ptr<Incoming>{
         new Incoming{port, std::move(reception), options.destination, std::move(callbacks)}};
-    incoming->open_door();
-    log::info("waiting for a migration on {}", incoming->reception_->address().text());
-    incoming->thread_ = std::thread{[raw = incoming.get()] { raw->thread_main(); }};
-    return incoming;
+}
+
+void Incoming::start() {
+    open_door();
+    log::info("waiting for a migration on {}", reception_->address().text());
+    thread_ = std::thread{[this] {
+        sandbox::enter(sandbox::Role::Destination);
+        thread_main();
+    }};
 }
 
 Incoming::~Incoming() {

@@ -41,9 +41,11 @@ class Incoming {
         // Without TLS, on an address that other hosts reach: whoever connects may bring a guest.
         bool insecure = false;
     };
-    static Result<std::unique_ptr<Incoming>> start(migration::MachinePort& port, const Options& options,
-                                                   Callbacks callbacks);
+    // Opens what the options name, and lets nobody in yet.
+    static Result<std::unique_ptr<Incoming>> create(migration::MachinePort& port, const Options& options,
+                                                    Callbacks callbacks);
     ~Incoming();
+    void start();
 
     // Any thread.
     migration::ProgressSnapshot snapshot() const { return progress_.snapshot(); }

@@ -64,8 +64,9 @@ Status Instance::set_up(const GuestFactory& factory) {
     };
     outgoing_ = std::make_unique<Outgoing>(*guest_, timeline_, costs_, std::move(callbacks));
     if (!options_.control_path.empty()) {
+        control_socket_ = TRY(QmpServer::listen(options_.control_path));
         server_ = TRY(loop_->call([&] {
-            return QmpServer::create(*loop_, options_.control_path,
+            return QmpServer::create(*loop_, control_socket_,
                                      [this](const Request& request, const Responder& responder) {
                                          dispatch(*this, request, responder);
                                      });
@@ -91,6 +92,11 @@ Instance::~Instance() {
         loop_->quit();
         loop_thread_.join();
     }
+}
+
+Status Instance::close_door() {
+    loop_->call([] { sandbox::enter(sandbox::Role::Loop); });
+    return sandbox::close_door();
 }
 
 ExitStatus Instance::run() {
@@ -135,13 +141,16 @@ Status Instance::begin() {
         incoming.destination.observer = &incoming_timeline_;
         incoming.tls = options_.tls;
         incoming.insecure = options_.insecure;
-        incoming_ = TRY(Incoming::start(guest_->port(), incoming, std::move(callbacks)));
+        incoming_ = TRY(Incoming::create(guest_->port(), incoming, std::move(callbacks)));
         waiting_ = incoming_.get();
+        TRY(close_door());
+        incoming_->start();
         return {};
     }
     if (!options_.restore.empty())
         return restore();
     TRY(guest_->boot());
+    TRY(close_door());
     if (options_.start_paused)
         TRY(guest_->hold(Guest::Hold::Operator));
     return guest_->release(Guest::Hold::NotStarted);
@@ -346,6 +355,7 @@ Status Instance::restore() {
         StreamInput stream = options_.restore_from
                                  ? StreamInput::adopt(std::move(options_.restore_from), *ending_)
                                  : TRY(StreamInput::open(options_.restore, *ending_));
+        TRY(close_door());
         return restore_stream(*guest_, std::move(stream), options_.restore,
                               {options_.changed_disks, options_.accepted});
     }();

@@ -19,6 +19,7 @@
 #include "vmm/machine/guest.h"
 #include "vmm/machine/guest_factory.h"
 #include "vmm/machine/stream_file.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <atomic>
 #include <memory>
@@ -45,6 +46,7 @@ struct InstanceOptions {
     bool end_with_guest = true; // and when the guest that was to come has powered itself off
     bool start_paused = false;
     bool no_reboot = false;
+    sandbox::Options sandbox;
 };
 
 class Instance final : private MachineEvents {
@@ -65,6 +67,8 @@ class Instance final : private MachineEvents {
 
     explicit Instance(InstanceOptions options) : options_(std::move(options)) {}
     Status set_up(const GuestFactory& factory);
+    // Everything that the command line names is open: from here on each thread has what its role needs.
+    Status close_door();
 
     // MachineEvents: on the threads that run the guest, or the loop's.
     void guest_powered_off() override;
@@ -133,8 +137,9 @@ class Instance final : private MachineEvents {
     std::unique_ptr<Outgoing> outgoing_;
     std::unique_ptr<Checker> checker_;
     std::unique_ptr<Incoming> incoming_;
-    std::atomic<const Incoming*> waiting_{nullptr}; // the same, for the loop
-    std::unique_ptr<QmpServer> server_;             // loop
+    std::atomic<const Incoming*> waiting_{nullptr};      // the same, for the loop
+    std::shared_ptr<const UnixListener> control_socket_; // whose file goes after the server
+    std::unique_ptr<QmpServer> server_;                  // loop
 };
 
 } // namespace godwit::control

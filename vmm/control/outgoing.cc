@@ -3,6 +3,7 @@
 
 #include "migration/source.h"
 #include "migration/time_limit.h"
+#include "vmm/sandbox/sandbox.h"
 
 namespace godwit::control {
 
@@ -62,6 +63,7 @@ Status Outgoing::start(const migration::Address& address, const migration::Param
     progress_.set_status(migration::MigrationStatus::Setup);
     begins_();
     thread_ = std::thread{[this, connector, &wanted] {
+        sandbox::enter(sandbox::Role::Source);
         const Outcome outcome = run(connector, wanted);
         if (!outcome.ok() && progress_.snapshot().status == migration::MigrationStatus::Setup)
             progress_.finish(outcome.error().code == ErrorCode::Cancelled

@@ -102,15 +102,19 @@ void Responder::failure(std::string_view error_class, std::string_view text) con
     send({{"error", {{"class", error_class}, {"desc", text}}}});
 }
 
-Result<std::unique_ptr<QmpServer>> QmpServer::create(Loop& loop, const std::string& path, Handler handler) {
-    UnixListener listener = TRY_IN(UnixListener::open(path, kBacklog), "control socket");
+Result<std::shared_ptr<const UnixListener>> QmpServer::listen(const std::string& path) {
+    return std::make_shared<const UnixListener>(TRY_IN(UnixListener::open(path, kBacklog), "control socket"));
+}
+
+Result<std::unique_ptr<QmpServer>> QmpServer::create(Loop& loop, std::shared_ptr<const UnixListener> listener,
+                                                     Handler handler) {
     std::unique_ptr<QmpServer> server{new QmpServer{loop, std::move(listener), std::move(handler)}};
-    server->watch_ = TRY(loop.watch(server->listener_.get(), EPOLLIN,
+    server->watch_ = TRY(loop.watch(server->listener_->get(), EPOLLIN,
                                     [raw = server.get()](std::uint32_t) { raw->accept_clients(); }));
     return server;
 }
 
-QmpServer::QmpServer(Loop& loop, UnixListener listener, Handler handler)
+QmpServer::QmpServer(Loop& loop, std::shared_ptr<const UnixListener> listener, Handler handler)
     : loop_(loop), listener_(std::move(listener)), handler_(std::move(handler)),
       self_(std::make_shared<QmpServer*>(this)) {}
 
@@ -118,7 +122,7 @@ QmpServer::~QmpServer() = default;
 
 void QmpServer::accept_clients() {
     for (;;) {
-        const int raw = ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        const int raw = ::accept4(listener_->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (raw < 0)
             return;
         Fd fd = Fd::adopt(raw);

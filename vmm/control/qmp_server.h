@@ -54,9 +54,12 @@ class QmpServer {
   public:
     using Handler = std::function<void(const Request&, const Responder&)>;
 
-    // Before the loop runs, or on it. Refuses a path where another process listens; a left-over socket is
-    // replaced.
-    static Result<std::unique_ptr<QmpServer>> create(Loop& loop, const std::string& path, Handler handler);
+    // Refuses a path where another process listens; a left-over socket is replaced. Its file goes with
+    // whoever lets go of it last.
+    static Result<std::shared_ptr<const UnixListener>> listen(const std::string& path);
+    // Before the loop runs, or on it.
+    static Result<std::unique_ptr<QmpServer>> create(Loop& loop, std::shared_ptr<const UnixListener> listener,
+                                                     Handler handler);
     ~QmpServer();
 
     // On the loop's thread: from now on a request is answered with an error and reaches no handler, whose
@@ -70,7 +73,7 @@ class QmpServer {
     friend class Responder;
     struct Client;
 
-    QmpServer(Loop& loop, UnixListener listener, Handler handler);
+    QmpServer(Loop& loop, std::shared_ptr<const UnixListener> listener, Handler handler);
     void accept_clients();
     void client_ready(std::uint64_t id, std::uint32_t events);
     // Deals with what was sent, one request after the other: the next one when the last one is answered.
@@ -84,7 +87,7 @@ class QmpServer {
     void answer(std::uint64_t client, const Json& message);
 
     Loop& loop_;
-    UnixListener listener_;
+    const std::shared_ptr<const UnixListener> listener_;
     Handler handler_; // none when requests have ended
     std::unique_ptr<Watch> watch_;
     std::map<std::uint64_t, std::unique_ptr<Client>> clients_;

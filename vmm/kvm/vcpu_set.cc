@@ -6,6 +6,7 @@
 #include "vmm/kvm/kick.h"
 #include "vmm/kvm/kvm_api.h"
 #include "vmm/kvm/state/power_on.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <cassert>
 #include <system_error>
@@ -36,12 +37,13 @@ Result<std::unique_ptr<VcpuSet>> VcpuSet::create(Vm& vm, const VcpuSetConfig& co
     }
     for (const auto& worker : set->workers_) {
         try {
-            worker->thread = std::thread{[raw = set.get(), &target = *worker] { raw->thread_main(target); }};
+            worker->thread = std::thread{[raw = set.get(), &target = *worker] {
+                sandbox::enter(sandbox::Role::Vcpu, fmt::format("vcpu{}", target.vcpu->index()));
+                raw->thread_main(target);
+            }};
         } catch (const std::system_error& failure) {
             return system_error(failure.code().value(), "start a vCPU thread");
         }
-        pthread_setname_np(worker->thread.native_handle(),
-                           fmt::format("vcpu{}", worker->vcpu->index()).c_str());
     }
     // State may be touched as soon as this returns.
     std::unique_lock lock{set->mutex_};

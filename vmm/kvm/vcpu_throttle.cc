@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/kvm/vcpu_throttle.h"
 
+#include "vmm/sandbox/sandbox.h"
+
 #include <algorithm>
 #include <cassert>
 #include <system_error>
@@ -16,11 +18,13 @@ Result<std::unique_ptr<VcpuThrottle>> VcpuThrottle::start(std::uint32_t percent,
     assert(percent >= 1 && percent <= kMaximum);
     std::unique_ptr<VcpuThrottle> throttle{new VcpuThrottle{percent, std::move(rest)}};
     try {
-        throttle->thread_ = std::thread{[raw = throttle.get()] { raw->thread_main(); }};
+        throttle->thread_ = std::thread{[raw = throttle.get()] {
+            sandbox::enter(sandbox::Role::Worker, "throttle");
+            raw->thread_main();
+        }};
     } catch (const std::system_error& failure) {
         return system_error(failure.code().value(), "start the thread that slows the vCPUs");
     }
-    pthread_setname_np(throttle->thread_.native_handle(), "throttle");
     return throttle;
 }
 

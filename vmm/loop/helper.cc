@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/loop/helper.h"
 
+#include "vmm/sandbox/sandbox.h"
+
 #include <cerrno>
 #include <sys/eventfd.h>
 #include <utility>
@@ -28,7 +30,10 @@ Helper::~Helper() {
 
 void Helper::run(Operation& operation, Call call) {
     if (!thread_.joinable())
-        thread_ = std::thread{[this] { work(); }};
+        thread_ = std::thread{[this] {
+            sandbox::enter(sandbox::Role::Loop, "loop-helper");
+            work();
+        }};
     {
         const std::lock_guard lock{mutex_};
         jobs_.push_back({&operation, std::move(call)});

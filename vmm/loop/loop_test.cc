@@ -4,6 +4,10 @@
 #include "vmm/loop/loop.h"
 
 #include "vmm/loop/loop_fixture.h"
+#include "vmm/loop/ring.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
 
 namespace godwit {
 
@@ -282,6 +286,31 @@ TEST_CASE("run ends only when the operations in flight have") {
     loop->run();
     for (const auto& operation : operations)
         CHECK(operation.result == 4096);
+}
+
+TEST_CASE("the ring refuses what the loop does not ask for") {
+    const auto ring = std::move(Ring::create()).value();
+    ring->enable();
+    const auto result_of = [&](const io_uring_sqe& request) {
+        ring->push(request);
+        ring->submit_and_wait(std::chrono::seconds{5});
+        const auto completion = ring->next();
+        REQUIRE(completion.has_value());
+        return completion->result;
+    };
+    io_uring_sqe request{};
+    io_uring_prep_openat(&request, AT_FDCWD, "/dev/null", O_RDONLY, 0);
+    CHECK(result_of(request) == -EACCES);
+    io_uring_prep_socket(&request, AF_UNIX, SOCK_STREAM, 0, 0);
+    CHECK(result_of(request) == -EACCES);
+    io_uring_prep_nop(&request);
+    CHECK(result_of(request) == -EACCES);
+    char byte = 0;
+    const Fd zero = std::move(open_file("/dev/zero", O_RDONLY)).value();
+    io_uring_prep_read(&request, zero.get(), &byte, 1, 0);
+    CHECK(result_of(request) == 1);
+    io_uring_sqe_set_flags(&request, IOSQE_ASYNC);
+    CHECK(result_of(request) == -EACCES);
 }
 
 } // namespace godwit

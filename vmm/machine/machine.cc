@@ -89,6 +89,7 @@ void Machine::adopt_devices(const std::vector<migration::DeviceDescription>& dev
 Status Machine::build_chipset() {
     const ConsoleSpec spec = TRY(parse_console_spec(config_.serial));
     console_ = TRY(make_console(loop_, spec));
+    console_socket_ = console_->listener();
     serial_irq_ = TRY(vm_->irqs().line(board::kSerialGsi));
     serial_ = std::make_unique<Serial>(*serial_irq_, *console_);
     TRY(ports_.map(board::kSerialPorts.base, board::kSerialPorts.size, *serial_));

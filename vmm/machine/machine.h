@@ -119,6 +119,7 @@ class Machine final : public Guest, private kvm::VcpuEvents, private Ged::Events
 
     // The loop's.
     std::unique_ptr<IrqLine> serial_irq_;
+    std::shared_ptr<const UnixListener> console_socket_; // goes after the console
     std::unique_ptr<Console> console_;
     std::unique_ptr<Serial> serial_;
     std::unique_ptr<IrqLine> ged_irq_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/write_back.h"
 
+#include "vmm/sandbox/sandbox.h"
+
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -36,7 +38,10 @@ Result<migration::WriteBackState> WriteBack::advance(std::chrono::milliseconds p
     if (!shared_->under_way) {
         shared_->under_way = true;
         shared_->began = Clock::now();
-        std::thread{[shared = shared_] { shared->run(); }}.detach();
+        std::thread{[shared = shared_] {
+            sandbox::enter(sandbox::Role::Worker, "write-back");
+            shared->run();
+        }}.detach();
     }
     const auto took = [&](Clock::time_point until) {
         return std::chrono::duration_cast<std::chrono::microseconds>(until - shared_->began);

@@ -5,6 +5,7 @@
 #include "vmm/machine/boot/layout.h"
 #include "vmm/machine/boot/memory_map.h"
 #include "vmm/machine/boot/unpack.h"
+#include "vmm/sandbox/sandbox.h"
 
 #include <algorithm>
 #include <array>
@@ -49,13 +50,16 @@ Result<PreparedKernel> prepare(migration::BootSourcePtr source) {
 }
 
 std::future<Result<PreparedKernel>> prepare_in_background(BootFiles files, std::uint64_t ram_size) {
-    const auto task = [files = std::move(files), ram_size]() -> Result<PreparedKernel> {
-        return prepare(TRY(read_files(files, ram_size)));
+    const auto task = [files = std::move(files), ram_size](bool own_thread) -> Result<PreparedKernel> {
+        auto read = TRY(read_files(files, ram_size));
+        if (own_thread)
+            sandbox::enter(sandbox::Role::Boot); // what was read is not trusted
+        return prepare(std::move(read));
     };
     try {
-        return std::async(std::launch::async, task);
+        return std::async(std::launch::async, task, true);
     } catch (const std::system_error&) {
-        return std::async(std::launch::deferred, task);
+        return std::async(std::launch::deferred, task, false);
     }
 }
 
