@@ -4,6 +4,7 @@ import os
 import pathlib
 import socket
 import subprocess
+import time
 
 import pytest
 import vm
@@ -170,3 +171,18 @@ def test_wrong_options_are_named(scene, options, words):
 def test_the_document_has_the_rules_that_are_built_in():
     table = subprocess.run([vm.BUILD / "vmm/sandbox/write_filters", "--table"], capture_output=True, text=True, check=True).stdout
     assert table.count("\n") > 50 and table in (TREE / "docs/sandbox.md").read_text()
+
+
+def test_a_file_is_inspected_by_a_process_that_can_open_nothing(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with subprocess.Popen([vm.PLAIN, "inspect", fifo], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with open(fifo, "wb") as writer:
+            status = pathlib.Path(f"/proc/{process.pid}/status")
+            deadline = time.monotonic() + vm.PATIENCE
+            while "Seccomp:\t2" not in status.read_text():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.01)
+            assert "CapEff:\t" + "0" * 16 in status.read_text()
+            writer.write(b"no saved state")
+        assert process.wait(vm.PATIENCE) == 2

@@ -22,6 +22,11 @@ struct Places {
     std::string key_file;
 };
 
+// Whether threads of `role` reach some files by their names. Those of all others share one set of rules.
+constexpr bool reaches_files(Role role) {
+    return role == Role::Conductor || role == Role::Source || role == Role::Destination;
+}
+
 // A set of rules for threads of `role`; empty where the kernel has none. Places that are not there are left
 // out, but for `places.paths`, where each is an error.
 Result<Fd> make_rules(Role role, const Places& places);

@@ -22,7 +22,12 @@ struct State {
     Mode mode = Mode::Off;
     std::optional<Identity> identity;
     std::string root;
-    std::array<Fd, kRoles.size()> files; // Landlock's rules for each role; empty: none
+    std::array<Fd, kRoles.size()> files; // Landlock's rules for each role that reaches files; empty: none
+    Fd no_files;                         // and for the others
+
+    const Fd& files_of(Role role) const {
+        return reaches_files(role) ? files[static_cast<std::size_t>(role)] : no_files;
+    }
 };
 
 State& state() {
@@ -74,8 +79,11 @@ Status begin(const Options& options) {
         return system_error(errno, "PR_SET_DUMPABLE");
     install_denial();
     log::on_thread_start([] { enter(Role::Worker); });
+    const Places places{options.paths, options.key_file};
     for (std::size_t i = 0; i < kRoles.size(); ++i)
-        own.files[i] = TRY(make_rules(Role(i), {options.paths, options.key_file}));
+        if (reaches_files(Role(i)))
+            own.files[i] = TRY(make_rules(Role(i), places));
+    own.no_files = TRY(make_rules(Role::Worker, places));
     log::debug("sandbox: Landlock version {}", landlock_version());
     return {};
 }
@@ -92,7 +100,7 @@ void enter(Role role, const std::string& name) {
     if (own.mode == Mode::On) {
         if (::geteuid() == 0 || own.identity)
             insist(drop_capabilities(), "drop capabilities");
-        if (const Fd& files = own.files[static_cast<std::size_t>(role)])
+        if (const Fd& files = own.files_of(role))
             insist(restrict_files(files), "landlock_restrict_self");
     }
     insist(load_filter(role, own.mode == Mode::On ? Denied::Ends : Denied::Logged), "load a seccomp filter");
