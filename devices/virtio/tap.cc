@@ -13,6 +13,7 @@
 #include <memory>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <optional>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -44,22 +45,30 @@ Error not_there(const std::string& interface_name) {
         fmt::format("there is no such interface (`ip tuntap add dev {} mode tap` makes it)", interface_name)};
 }
 
-bool has_address(const std::string& interface_name) {
+// What a network namespace says of an interface; nothing when it is not there, or not known.
+struct Presence {
+    bool up = false;
+    bool addressed = false; // the link-local address of IPv6, which every interface gets, is none
+};
+std::optional<Presence> presence_of(const std::string& interface_name) {
     ifaddrs* all = nullptr;
     if (::getifaddrs(&all) != 0)
-        return true; // not known
+        return std::nullopt;
     const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner{all, &::freeifaddrs};
+    std::optional<Presence> found;
     for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
-        if (one->ifa_addr == nullptr || interface_name != one->ifa_name)
+        if (interface_name != one->ifa_name)
             continue;
-        if (one->ifa_addr->sa_family == AF_INET)
-            return true;
-        // The kernel gives every interface a link-local address.
-        if (one->ifa_addr->sa_family == AF_INET6 &&
-            !IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr))
-            return true;
+        if (!found)
+            found.emplace();
+        found->up = (one->ifa_flags & IFF_UP) != 0;
+        const auto* const address = reinterpret_cast<const sockaddr_in6*>(one->ifa_addr);
+        if (address != nullptr &&
+            (address->sin6_family == AF_INET ||
+             (address->sin6_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&address->sin6_addr))))
+            found->addressed = true;
     }
-    return false;
+    return found;
 }
 
 } // namespace
@@ -151,16 +160,14 @@ Status Tap::check_present() const {
 }
 
 std::string Tap::lack() const {
-    const Fd socket = Fd::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    ifreq request{};
-    interface_name_.copy(request.ifr_name, IFNAMSIZ - 1);
-    if (!socket || ::ioctl(socket.get(), SIOCGIFFLAGS, &request) < 0)
+    const auto presence = presence_of(interface_name_);
+    if (!presence)
         return {}; // in another network namespace
-    if ((request.ifr_flags & IFF_UP) == 0)
+    if (!presence->up)
         return "is down";
     const std::string folder = "/sys/class/net/" + interface_name_;
     const bool known = ::access(folder.c_str(), F_OK) == 0;
-    if (known && ::access((folder + "/master").c_str(), F_OK) != 0 && !has_address(interface_name_))
+    if (known && ::access((folder + "/master").c_str(), F_OK) != 0 && !presence->addressed)
         return "has neither a bridge nor an address";
     return {};
 }

@@ -167,7 +167,9 @@ def serve(place, run):
                     worker.close()
                     worker = None
                 failure = place.failure() or (str(why) if isinstance(why, HostFailed) else None)
-                bad_starts += not at_work
+                if not at_work:
+                    bad_starts += 1
+                    print(f"{place.name}: no worker could be started there: {failure or why}", flush=True)
                 _settle(batch, run, place, str(why), failure, at_work and bad_starts < TRIES)
                 if bad_starts >= TRIES:
                     return
