@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -191,6 +192,51 @@ def test_a_client_that_floods_is_dropped_and_others_are_served(scene):
     other = guest.qmp()
     assert other.execute("query-status")["running"]
     other.execute("quit")
+    guest.expect_exit(0)
+
+
+CLIENTS = 16  # kMaxClients of vmm/control/qmp_server.cc
+
+
+def test_a_seventeenth_client_is_refused_until_one_leaves(scene):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    clients = [guest.qmp() for _ in range(CLIENTS)]
+    for _ in range(20):  # as often as somebody likes, and the log has a few lines of it
+        with vm.connect(guest.control) as refused:
+            refused.settimeout(vm.PATIENCE)
+            assert refused.recv(1) == b""
+    assert 1 <= guest.stderr().count("more than 16 clients") <= 5
+    assert all(client.execute("query-status")["running"] for client in clients)
+    clients.pop().close()
+    deadline = time.monotonic() + vm.PATIENCE
+    while True:
+        with vm.connect(guest.control) as again:
+            again.settimeout(vm.PATIENCE)
+            if again.recv(1):
+                break
+        assert time.monotonic() < deadline
+    clients[0].execute("quit")
+    guest.expect_exit(0)
+
+
+def test_a_client_that_reads_no_events_is_dropped(scene):
+    guest = scene.run("prog=heartbeat")
+    guest.wait_line(r"^GT ready")
+    deaf, busy = guest.qmp(), guest.qmp()
+    deaf.socket.setblocking(False)
+    hung_up = select.poll()
+    hung_up.register(deaf.socket, select.POLLHUP)
+    for _ in range(40_000):  # two events each, of about 80 bytes: 1 MiB, and what a socket holds
+        busy.execute("stop")
+        busy.execute("cont")
+        busy.events.clear()
+        if hung_up.poll(0):
+            break
+    else:
+        raise AssertionError("it is kept, however much waits for it")
+    assert "a client does not read its answers and is dropped" in guest.stderr()
+    busy.execute("quit")
     guest.expect_exit(0)
 
 

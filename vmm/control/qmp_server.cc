@@ -22,6 +22,8 @@ constexpr std::size_t kMaxUnsent = 1024 * 1024;
 constexpr std::size_t kMaxClients = 16;
 constexpr int kBacklog = 8;
 
+log::RateLimit provoked; // by whoever may connect
+
 Json timestamp() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
@@ -127,7 +129,7 @@ void QmpServer::accept_clients() {
             return;
         Fd fd = Fd::adopt(raw);
         if (clients_.size() >= kMaxClients) {
-            log::warning("control socket: more than {} clients; the new one is refused", kMaxClients);
+            provoked.warning("control socket: more than {} clients; the new one is refused", kMaxClients);
             continue;
         }
         const std::uint64_t id = next_client_++;
@@ -258,7 +260,7 @@ void QmpServer::send(Client& client, const Json& message) {
     client.unsent += "\r\n";
     flush(client);
     if (client.unsent.size() > kMaxUnsent) {
-        log::warning("control socket: a client does not read its answers and is dropped");
+        provoked.warning("control socket: a client does not read its answers and is dropped");
         client.broken = true;
         ::shutdown(client.fd.get(), SHUT_RDWR); // so that it is seen to be ready
     }

@@ -205,7 +205,7 @@ inline constexpr Rule kRules[] = {
     rule(rules::Reads, "openat", "names of hosts; shared keys, the host's memory", "to read",
          is(2, 0, rules::kWriting)),
     rule(rules::Reads, "newfstatat", "the same files"),
-    rule(rules::Reads, "access", "the same files"),
+    rule(rules::Reads | rules::L, "access", "the same files; whether a tap belongs to a bridge"),
     rule(rules::Reads, "faccessat2", "the same files"),
     rule(rules::Reads, "readlink", "the same files"),
     rule(rules::C | rules::D | rules::B, "memfd_create", "what a guest boots from, in memory"),
