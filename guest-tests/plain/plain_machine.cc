@@ -141,7 +141,7 @@ Status PlainMachine::read_boot_source() {
 }
 
 Status PlainMachine::boot() {
-    TRY(lock_disks());
+    TRY(lock_disks_at_start());
     TRY(read_boot_source());
     const migration::BootSourcePtr source = boot_source();
     TRY(store_command_line(*memory_, source->command_line));

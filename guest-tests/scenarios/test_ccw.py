@@ -61,7 +61,7 @@ def test_each_kind_of_driver(ccw, guest_tools, options, expected):
 @pytest.mark.parametrize("options", ["ccw.rev=0", "ccw.rev=0 ccw.endian=big"])
 def test_legacy_driver_starts_over(ccw, guest_tools, options):
     image = ccw.disk()
-    guest = ccw.run(f"prog=disk disk.span=4M reinit=5 time=2 {options}", disk=image)
+    guest = ccw.run(f"prog=disk disk.span=4M reinit=5 time=5 {options}", disk=image)
     guest.expect_exit(0)
     report = guest.report("disk")
     assert report["errors"] == "0" and report["reinits"] == "5"

@@ -98,6 +98,19 @@ def test_what_a_disk_lost_ends_a_save(scene, guest_that_lost, short_disk):
     assert guest_that_lost.cli("save", scene.path / "state", check=False).returncode != 0  # what was lost stays lost
 
 
+@pytest.mark.machines("pci", "plain")
+def test_a_guest_that_was_killed_starts_again_at_once(scene):
+    """A supervisor does not wait; the kernel lets go of the disk's lock a moment after the process has ended."""
+    disk = scene.disk()
+    for attempt in range(3):
+        guest = scene.run("prog=disk disk.span=1M", name=f"attempt{attempt}", disk=disk)
+        guest.wait_line(r"^GT ready")
+        guest.kill()
+    last = scene.run("prog=disk disk.span=1M", name="last", disk=disk)
+    last.wait_line(r"^GT ready")
+    last.finish()
+
+
 def test_what_a_guest_discards_on_a_block_device_comes_back(scene, block_device):
     device, image = block_device
     before = image.stat().st_blocks

@@ -3,7 +3,15 @@
 
 #include "vmm/base/log.h"
 
+#include <chrono>
+#include <thread>
+
 namespace godwit {
+
+namespace {
+constexpr std::chrono::milliseconds kLockPatience{1500}; // more than twice what was seen
+constexpr std::chrono::milliseconds kLockLook{20};
+} // namespace
 
 Error stop_error(GuestStop stop) {
     switch (stop) {
@@ -16,6 +24,16 @@ Error stop_error(GuestStop stop) {
         break;
     }
     return error(ErrorCode::Cancelled, "the guest was reset");
+}
+
+Status Guest::lock_disks_at_start() {
+    using Clock = std::chrono::steady_clock;
+    for (const auto until = Clock::now() + kLockPatience;;) {
+        Status locked = lock_disks();
+        if (locked.ok() || locked.error().code != ErrorCode::NoDevice || Clock::now() >= until)
+            return locked;
+        std::this_thread::sleep_for(kLockLook);
+    }
 }
 
 Status Guest::reset() {

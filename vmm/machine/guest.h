@@ -124,6 +124,10 @@ class Guest {
     // Disk locks: the owner of the guest has them. Held; what it wrote is on stable storage before they are
     // let go of.
     virtual Status lock_disks() = 0;
+    // The same for a guest that starts, with patience: a process that was killed keeps its locks for a moment
+    // after its end, since the kernel takes its ring apart later
+    // (findings/io-uring-keeps-locks-after-exit.sh).
+    Status lock_disks_at_start();
     virtual Status unlock_disks() = 0;
     // What brings the guest's writes there.
     virtual WriteBack::Pass write_back_pass() const = 0;

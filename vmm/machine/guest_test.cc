@@ -24,7 +24,10 @@ class HeldGuest final : public Guest {
     const cpu::CpuModel& cpu_offer() const override { return model_; }
     Status adopt_cpu(const cpu::CpuModel&) override { return {}; }
     void adopt_devices(const std::vector<migration::DeviceDescription>&) override {}
-    Status lock_disks() override { return {}; }
+    Status lock_disks() override {
+        ++lock_attempts;
+        return lock_attempts <= refused_locks ? error(lock_code, "in use") : Status{};
+    }
     Status unlock_disks() override { return {}; }
     WriteBack::Pass write_back_pass() const override { return {}; }
     std::optional<std::int64_t> stopped_at() const override { return {}; }
@@ -38,6 +41,8 @@ class HeldGuest final : public Guest {
 
     Status stop_result, start_result;
     bool runs = false;
+    int lock_attempts = 0, refused_locks = 0;
+    ErrorCode lock_code = ErrorCode::NoDevice;
 
   private:
     Status stop() override {
@@ -79,6 +84,17 @@ TEST_CASE("a guest that asks for its end again and again is stopped once, until 
     REQUIRE(guest.reset().ok());
     CHECK(guest.stopped_by_guest() == GuestStop::None);
     CHECK(guest.stop_by_guest(GuestStop::Crash));
+}
+
+TEST_CASE("a lock that a killed process still holds for a moment is waited for at the start") {
+    HeldGuest guest;
+    guest.refused_locks = 3;
+    CHECK(guest.lock_disks_at_start().ok());
+    CHECK(guest.lock_attempts == 4);
+    guest.lock_attempts = 0;
+    guest.lock_code = ErrorCode::System; // not for what time does not mend
+    CHECK_FALSE(guest.lock_disks_at_start().ok());
+    CHECK(guest.lock_attempts == 1);
 }
 
 TEST_CASE("a guest that waits for its disk is moved as such, and waits there") {

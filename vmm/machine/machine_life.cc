@@ -70,7 +70,7 @@ Status Machine::read_boot_source() {
 }
 
 Status Machine::boot() {
-    TRY(lock_disks());
+    TRY(lock_disks_at_start());
     const acpi::AcpiBlob tables = TRY(acpi::build_tables({config_.cpus, mmio64_, css_ != nullptr}));
     TRY(acpi::place_tables(tables, *memory_));
     if (!generation_)
