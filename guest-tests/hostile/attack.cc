@@ -72,7 +72,7 @@ void Attack::kick(std::uint16_t queue) {
 }
 
 void Attack::settle() {
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 2; ++i)
         machine_.turn();
 }
 

@@ -59,6 +59,8 @@ struct Case {
     std::optional<bool> alive = {};
     // The driver spoiled its ring behind the device's back: that is seen when the device is paused.
     bool broken_by_pause = false;
+    // Where the device was moved to it is in the way of the other one, until it is set up anew.
+    bool other_lost_by_move = false;
 };
 
 // The tables, in the order of the document.

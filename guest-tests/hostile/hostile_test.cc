@@ -49,6 +49,14 @@ TEST_CASE("a hostile driver's frames, commands and entropy requests", "[hostile]
     run_table("Network frames and commands, entropy");
 }
 
+TEST_CASE("a hostile driver's configuration space, BARs, MSI-X and registers", "[hostile]") {
+    run_table("PCI");
+}
+
+TEST_CASE("a hostile driver's operations, channel programs and commands", "[hostile]") {
+    run_table("Channel I/O");
+}
+
 TEST_CASE("the tables name each rule once", "[hostile]") {
     std::set<std::string> rules;
     for (const Table& table : all_tables())

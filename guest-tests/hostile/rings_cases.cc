@@ -7,8 +7,9 @@ using namespace virtio;
 
 namespace {
 
-constexpr Target kFilled[] = {kBlk, kNetRx, kRng};             // the device writes more than an answer
-constexpr Target kNotCtrl[] = {kBlk, kNetRx, kNetTx, kRng};    // chains of one turn are used together
+constexpr Target kFilled[] = {kBlk, kNetRx, kRng};          // the device writes more than an answer
+constexpr Target kNotCtrl[] = {kBlk, kNetRx, kNetTx, kRng}; // chains of one turn are used together
+constexpr Target kIndirect[] = {kBlk, kNetRx, kNetTx};
 constexpr Target kAnswered[] = {kBlk, kNetTx, kNetCtrl, kRng}; // without anything coming from the host
 constexpr std::uint64_t kTop = ~std::uint64_t{0};
 
@@ -391,110 +392,110 @@ std::vector<Case> ring_cases() {
         // ---- indirect descriptors
         {.rule = "an indirect descriptor without the feature",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect({}),
          .options = {.features_off = feature(VIRTIO_F_INDIRECT_DESC)}},
         {.rule = "an indirect descriptor with a next one",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) {
              to.flags |= VIRTQ_DESC_F_NEXT;
              to.next = 1;
          })},
         {.rule = "an indirect table of no bytes",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) { to.len = 0; })},
         {.rule = "an indirect table of half a descriptor",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) { to.len = 8; })},
         {.rule = "an indirect table of one descriptor and a byte",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) { to.len = 17; })},
         {.rule = "an indirect table of 1025 descriptors",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) { to.len = 16 * 1025; })},
         {.rule = "an indirect table of nearly 4 GiB",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) { to.len = 0xfffffff0; })},
         {.rule = "an indirect table outside of RAM",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack& a, virtq_desc& to) { to.addr = a.ram_end() + 0x1000; })},
         {.rule = "an indirect table that ends outside of RAM",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack& a, virtq_desc& to) {
              to.addr = a.ram_end() - 16;
              to.len = 32;
          })},
         {.rule = "an indirect table that wraps at 2^64",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack&, virtq_desc& to) {
              to.addr = kTop - 15;
              to.len = 64;
          })},
         {.rule = "an indirect table in the registers of the transport",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack& a, virtq_desc& to) { to.addr = a.mmio(); })},
         {.rule = "an indirect table over the queue's descriptor table",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack& a, virtq_desc& to) {
              to.addr = a.ring().addresses().desc.value;
              to.len = 16u * a.ring().size();
          })},
         {.rule = "an indirect table over the queue's available ring",
          .section = "2.7.5.3",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = reference([](Attack& a, virtq_desc& to) {
              to.addr = a.ring().addresses().driver.value;
              to.len = 16;
          })},
         {.rule = "an indirect descriptor in an indirect table",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack& a, Descriptors& table) {
              table.front() = {a.scratch(0x9000).value, 16, VIRTQ_DESC_F_INDIRECT, 0};
          })},
         {.rule = "next beyond the indirect table",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack&, Descriptors& table) {
              table.back().flags |= VIRTQ_DESC_F_NEXT;
              table.back().next = static_cast<std::uint16_t>(table.size());
          })},
         {.rule = "a descriptor of an indirect table is its own next",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack&, Descriptors& table) {
              table.back().flags |= VIRTQ_DESC_F_NEXT;
              table.back().next = static_cast<std::uint16_t>(table.size() - 1);
          })},
         {.rule = "a loop through an indirect table",
          .section = "2.7.5.3.1",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack&, Descriptors& table) {
              table.back().flags |= VIRTQ_DESC_F_NEXT;
              table.back().next = 0;
          })},
         {.rule = "a descriptor of no bytes in an indirect table",
          .section = "2.7.5",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack&, Descriptors& table) { table.back().len = 0; })},
         {.rule = "a buffer outside of RAM in an indirect table",
          .section = "2.7.5",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack& a, Descriptors& table) { table.back().addr = a.ram_end(); })},
         {.rule = "a readable descriptor behind a writable one in an indirect table",
          .section = "2.7.4.2",
-         .targets = kQueues,
+         .targets = kIndirect,
          .act = indirect([](Attack& a, Descriptors& table) {
              table = {a.writable(a.scratch(0x4000), 16), a.readable(a.scratch(0x5000), 16)};
              table[0].flags |= VIRTQ_DESC_F_NEXT;
@@ -502,7 +503,7 @@ std::vector<Case> ring_cases() {
          })},
         {.rule = "the reference to an indirect table is marked writable",
          .section = "2.7.5.3.2",
-         .targets = kQueues,
+         .targets = kIndirect,
          .outcome = Outcome::Harmless,
          .effect = "the mark is ignored",
          .act =
@@ -512,7 +513,7 @@ std::vector<Case> ring_cases() {
              }},
         {.rule = "an indirect chain longer than the queue",
          .section = "2.7.5.3.1",
-         .targets = kNotCtrl,
+         .targets = kIndirect,
          .outcome = Outcome::Harmless,
          .effect = "up to 1024 descriptors are taken",
          .act =

@@ -182,7 +182,7 @@ std::uint8_t Station::blk_request(std::uint32_t type, std::uint64_t sector, mill
 }
 
 bool Station::blk_works(milliseconds patience) {
-    constexpr std::uint64_t kRead = 5, kWritten = 77;
+    constexpr std::uint64_t kRead = 5, kWritten = 20;
     const Gpa data = at(kGood + 0x100);
     Bytes bytes(kSectorSize);
     must(memory_.write(data, bytes));

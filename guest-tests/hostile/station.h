@@ -20,7 +20,7 @@ namespace godwit::hostile {
 enum class Kind { Blk, Net, Rng };
 
 // Sectors of the disk. Each begins with its number; the rest is kDiskByte.
-inline constexpr std::uint64_t kDiskSectors = 128;
+inline constexpr std::uint64_t kDiskSectors = 32;
 inline constexpr std::byte kDiskByte{0xa5};
 // What the source of the entropy device gives.
 inline constexpr std::byte kRandomByte{0x5a};

@@ -10,6 +10,8 @@ const std::vector<Table>& all_tables() {
         {"Status, features, doorbells, configuration, resets", negotiation_cases()},
         {"Block requests", blk_cases()},
         {"Network frames and commands, entropy", net_cases()},
+        {"PCI", pci_cases()},
+        {"Channel I/O", ccw_cases()},
     };
     return tables;
 }
