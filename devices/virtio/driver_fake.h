@@ -39,6 +39,13 @@ class FakeDriver {
         at_.device = Gpa{align_up(at_.driver.value + 6 + 2u * size, 4)};
     }
 
+    // The same driver after its guest has moved: it goes on in a copy of its memory.
+    FakeDriver moved_to(GuestMemory& memory) const {
+        FakeDriver there{*this};
+        there.memory_ = &memory;
+        return there;
+    }
+
     const QueueAddresses& addresses() const { return at_; }
     std::uint16_t size() const { return size_; }
 

@@ -89,7 +89,7 @@ class FakeBells final : public DoorbellRegistry {
 
 class Board {
   public:
-    Board() {
+    explicit Board(std::uint64_t ram = kRam) : memory(must(GuestMemory::create(ram, ram))) {
         css = must(ChannelSubsystem::create(*loop, mmio, *memory, lines, {kWindow, kIoGsi, kAdapterGsi}));
         thread = std::thread{[this] { loop->run(); }};
     }
@@ -103,7 +103,7 @@ class Board {
     }
 
     std::unique_ptr<Loop> loop = must(Loop::create());
-    std::unique_ptr<GuestMemory> memory = must(GuestMemory::create(kRam, kRam));
+    std::unique_ptr<GuestMemory> memory;
     Bus mmio{"mmio"};
     FakeLines lines;
     FakeBells bells;

@@ -182,7 +182,7 @@ class EchoDevice final : public virtio::Device {
 
 class Board {
   public:
-    Board() {
+    explicit Board(std::uint64_t ram = 1 << 20) : memory(must(GuestMemory::create(ram, ram))) {
         host = must(PciHost::create(*loop, mmio, interrupts,
                                     {.ecam = kEcam,
                                      .windows = {{kWindow32, 0x2000'0000}, {kWindow64, 0x40'0000'0000}},
@@ -226,7 +226,7 @@ class Board {
     }
 
     std::unique_ptr<Loop> loop = must(Loop::create());
-    std::unique_ptr<GuestMemory> memory = must(GuestMemory::create(1 << 20, 1 << 20));
+    std::unique_ptr<GuestMemory> memory;
     Bus mmio{"mmio"};
     FakeInterrupts interrupts;
     FakeDoorbells doorbells;
