@@ -8,7 +8,7 @@ namespace godwit::hostile {
 
 using namespace virtio;
 
-Attack::Attack(Machine& machine, const Case&, Target target, Transport transport)
+Attack::Attack(Machine& machine, Target target, Transport transport)
     : machine_(machine), target_(target), transport_(transport), given_(machine.transport_memory()) {
     if (transport == Transport::Pci)
         pci_.emplace(machine.pci_board(), kVictimSlot);
@@ -85,6 +85,26 @@ std::optional<virtq_used_elem> Attack::answer(std::uint16_t queue) {
     expect(used.has_value(), "the request was not used");
     verify();
     return used;
+}
+
+void Attack::expect_used() {
+    if (target_.kind == Kind::Net && target_.queue == kNetReceiveQueue)
+        victim().wire().send(frame_to(kTestMac, 60));
+    (void)answer();
+}
+
+void Attack::serve(const Descriptors& chain) {
+    (void)offer(chain);
+    kick();
+    expect_used();
+}
+
+Descriptors Attack::filled_at(Gpa at) {
+    Descriptors all = good_chain();
+    virtq_desc& data = all.size() == 1 ? all.front() : all.at(1);
+    may_write(at, data.len);
+    data.addr = at.value;
+    return all;
 }
 
 std::uint8_t Attack::blk(std::uint32_t type, std::uint64_t sector, const Descriptors& parts) {

@@ -16,7 +16,7 @@ inline constexpr std::chrono::milliseconds kPatience{5000};
 
 class Attack {
   public:
-    Attack(Machine& machine, const Case& one, Target target, Transport transport);
+    Attack(Machine& machine, Target target, Transport transport);
 
     Machine& machine() { return machine_; }
     Station& victim() { return machine_.victim(); }
@@ -56,6 +56,12 @@ class Attack {
     // What the device used next; notes when nothing comes.
     std::optional<virtio::virtq_used_elem> answer();
     std::optional<virtio::virtq_used_elem> answer(std::uint16_t queue);
+    // The same for the queue that is attacked; a receive queue gets a frame from the host first.
+    void expect_used();
+    // Offers a chain, rings, and waits until it is used.
+    void serve(const Descriptors& chain);
+    // A good chain with its data at `at`, where the device may write.
+    Descriptors filled_at(Gpa at);
     // Turns of the loop in which everything that is due happens.
     void settle();
 

@@ -63,20 +63,6 @@ struct Case {
     bool other_lost_by_move = false;
 };
 
-// The tables, in the order of the document.
-struct Table {
-    std::string_view title;
-    std::vector<Case> cases;
-};
-std::vector<Case> ring_cases();
-std::vector<Case> setup_cases();
-std::vector<Case> negotiation_cases();
-std::vector<Case> blk_cases();
-std::vector<Case> net_cases();
-std::vector<Case> pci_cases();
-std::vector<Case> ccw_cases();
-const std::vector<Table>& all_tables();
-
 constexpr std::string_view to_string(Transport transport) {
     return transport == Transport::Pci ? "pci" : "ccw";
 }

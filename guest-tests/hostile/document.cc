@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guest-tests/hostile/document.h"
 
+#include "guest-tests/hostile/tables.h"
+
 #include <fmt/format.h>
 
 namespace godwit::hostile {

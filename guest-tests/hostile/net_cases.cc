@@ -3,6 +3,7 @@
 // Frames, buffers and commands of the network device that are wrong (virtio 1.2 section 5.1.6), and requests
 // of the entropy device (5.4.6).
 #include "guest-tests/hostile/attack.h"
+#include "guest-tests/hostile/tables.h"
 
 namespace godwit::hostile {
 

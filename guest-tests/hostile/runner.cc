@@ -17,7 +17,7 @@ struct Judge {
     Judge(const Case& which, Target at, Transport transport)
         : one(which), outcome(outcome_on(which, transport)),
           here(Machine::make(transport, at.kind, which.options)),
-          there(Machine::make(transport, at.kind, which.options)), attack(*here, which, at, transport) {}
+          there(Machine::make(transport, at.kind, which.options)), attack(*here, at, transport) {}
 
     void run() {
         here->fill_memory();

@@ -2,6 +2,7 @@
 //
 // Queues that are set up as they must not be.
 #include "guest-tests/hostile/attack.h"
+#include "guest-tests/hostile/tables.h"
 
 namespace godwit::hostile {
 
