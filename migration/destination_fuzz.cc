@@ -94,7 +94,12 @@ std::vector<fuzz::Seed> fuzz::seeds() {
     World world;
     TestPort port{world, kRam};
     put_frame(check, Message::Hello,
-              encode(Hello{kProtocolVersion, kKnowsWeights, kId, Purpose::Check, port.description, 2,
+              encode(Hello{kProtocolVersion,
+                           kKnowsWeights,
+                           kId,
+                           Purpose::Check,
+                           port.description,
+                           2,
                            {"machine.memory-size"}}));
     return {{"plain", plain()},
             {"lz4", packed(Compression::Lz4, kCanLz4)},

@@ -62,9 +62,9 @@ class FuzzChannel final : public Channel {
             return;
         const std::size_t data_length = std::size_t{in_.word()} * (kind == 0 ? 1U : 16U);
         const auto data = in_.take(std::min<std::size_t>(data_length, 64));
-        const auto head = encode(FrameHeader{Message{message}, ++sequence_,
-                                             static_cast<std::uint32_t>(body.size()),
-                                             static_cast<std::uint32_t>(data_length), crc32c(body)});
+        const auto head =
+            encode(FrameHeader{Message{message}, ++sequence_, static_cast<std::uint32_t>(body.size()),
+                               static_cast<std::uint32_t>(data_length), crc32c(body)});
         frame_.insert(frame_.begin(), head.begin(), head.end());
         frame_.insert(frame_.end(), data.begin(), data.end());
         frame_.resize(frame_.size() + data_length - data.size());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A whole migration to a hostile destination: the guest is here, or there, or in doubt after a COMMIT.
-#include "migration/source.h"
 #include "migration/fuzz_channel.h"
 #include "migration/protocol/payloads.h"
+#include "migration/source.h"
 #include "migration/test_port.h"
 #include "vmm/base/fuzz.h"
 

@@ -102,11 +102,30 @@ std::size_t below(Random& random, std::size_t limit) {
 }
 
 void set_number(Input& input, Random& random) {
-    static constexpr std::uint64_t kInteresting[] = {
-        0,      1,      2,          4,          16,         64,                0x7f,
-        0x80,   0xff,   0x100,      0x1000,     0x7fff,     0x8000,            0xffff,
-        1 << 16, 1 << 20, 0x7fffffff, 0x80000000, 0xffffffff, std::uint64_t{1} << 32, ~std::uint64_t{0} >> 1,
-        std::uint64_t{1} << 63, ~std::uint64_t{0} - 0xfff, ~std::uint64_t{0}};
+    static constexpr std::uint64_t kInteresting[] = {0,
+                                                     1,
+                                                     2,
+                                                     4,
+                                                     16,
+                                                     64,
+                                                     0x7f,
+                                                     0x80,
+                                                     0xff,
+                                                     0x100,
+                                                     0x1000,
+                                                     0x7fff,
+                                                     0x8000,
+                                                     0xffff,
+                                                     1 << 16,
+                                                     1 << 20,
+                                                     0x7fffffff,
+                                                     0x80000000,
+                                                     0xffffffff,
+                                                     std::uint64_t{1} << 32,
+                                                     ~std::uint64_t{0} >> 1,
+                                                     std::uint64_t{1} << 63,
+                                                     ~std::uint64_t{0} - 0xfff,
+                                                     ~std::uint64_t{0}};
     const std::size_t width = std::size_t{1} << below(random, 4);
     if (input.size() < width)
         return;

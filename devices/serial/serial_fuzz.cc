@@ -68,7 +68,8 @@ std::vector<fuzz::Seed> fuzz::seeds() {
     };
     return {
         // FIFOs on, interrupts on, output, input that is read, a move.
-        {"fifos", seed({0x02, 0xc1, 0x01, 0x0f, 0x00, 65, 0x00, 66, 9, 3, 97, 98, 99, 0x10, 0x12, 0x15, 12, 10})},
+        {"fifos",
+         seed({0x02, 0xc1, 0x01, 0x0f, 0x00, 65, 0x00, 66, 9, 3, 97, 98, 99, 0x10, 0x12, 0x15, 12, 10})},
         {"held", seed({11, 0, 0x02, 1, 0x00, 65, 0x00, 66, 0x00, 67, 12, 10, 11, 2, 12})},
         {"loop", seed({0x04, 0x1f, 0x00, 65, 0x10, 0x16, 0x03, 0x83, 0x00, 1, 0x01, 0, 0x03, 3, 12})},
         {"state", seed({9, 2, 97, 98, 13, 1, 4, 1, 60, 3, 14, 5, 1, 0x81, 15})},

@@ -65,9 +65,7 @@ class Driver {
     }
     std::uint32_t length() {
         const std::uint8_t choice = in_.byte();
-        return choice < 128   ? choice
-               : choice < 250 ? (choice - 128u) * 512
-                              : in_.number<std::uint32_t>();
+        return choice < 128 ? choice : choice < 250 ? (choice - 128u) * 512 : in_.number<std::uint32_t>();
     }
     FakeDriver::ChainBuilder any_chain(FakeDriver& driver) {
         auto chain = driver.chain();
@@ -97,9 +95,9 @@ class Driver {
                                                    VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES};
         const std::uint8_t type = in_.byte();
         const std::uint8_t sector = in_.byte();
-        const virtio_blk_req_header header{
-            type < 240 ? kTypes[type % std::size(kTypes)] : in_.number<std::uint32_t>(), 0,
-            sector < 240 ? sector % 80 : in_.number<std::uint64_t>()};
+        const virtio_blk_req_header header{type < 240 ? kTypes[type % std::size(kTypes)]
+                                                      : in_.number<std::uint32_t>(),
+                                           0, sector < 240 ? sector % 80 : in_.number<std::uint64_t>()};
         const Gpa at{kFreeRam.value + in_.byte() * 0x100u};
         must(machine_.memory->write(at, header));
         auto chain = driver.chain();
@@ -199,14 +197,15 @@ std::vector<fuzz::Seed> fuzz::seeds() {
         // Two buffers, one of them indirect; doorbell, turn, pause.
         {"fake", seed(Kind::Fake, {0, 0, 1, 64, 2, 1, 0x10, 1, 2, 10, 0, 3, 20, 2, 0, 5, 0x15, 6, 12})},
         // Write and read of sector 1, a flush, the serial number, a discard.
-        {"blk", seed(Kind::Blk, {2, 1, 1, 2, 1, 3, 129, 0, 1, 2, 0, 1, 2, 1, 3, 129, 0, 1, 2, 2, 0, 2, 0, 0, 1,
-                                 2, 3, 0, 2, 1, 3, 20, 0, 1, 1, 8, 4, 1, 0, 0, 0, 2, 4, 0, 2, 1, 8, 16, 0, 1, 5,
-                                 6, 6, 12, 5})},
+        {"blk", seed(Kind::Blk, {2, 1, 1, 2, 1, 3, 129, 0, 1, 2,  0, 1, 2,  1, 3, 129, 0, 1, 2,
+                                 2, 0, 2, 0, 0, 1, 2,   3, 0, 2,  1, 3, 20, 0, 1, 1,   8, 4, 1,
+                                 0, 0, 0, 2, 4, 0, 2,   1, 8, 16, 0, 1, 5,  6, 6, 12,  5})},
         // A receive buffer, a frame there and one away, promiscuous mode, an address, offloads.
-        {"net", seed(Kind::Net, {0, 0, 1, 131, 2, 1, 5, 11, 14, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0,
-                                 1, 8, 0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 100, 1,
-                                 3, 3, 0, 0, 1, 2, 9, 1, 3, 8, 1, 1, 0x52, 0x54, 0, 7, 7, 7, 2, 9, 1,
-                                 3, 10, 5, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 9, 1, 6, 12, 6})},
+        {"net", seed(Kind::Net,
+                     {0, 0,  1, 131, 2, 1, 5, 11, 14, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0,  0, 0, 0,   1,
+                      8, 0,  4, 4,   0, 0, 0, 0,  0,  0,    0,    0,    0,    0,    0,    0, 0,  1, 2, 100, 1,
+                      3, 3,  0, 0,   1, 2, 9, 1,  3,  8,    1,    1,    0x52, 0x54, 0,    7, 7,  7, 2, 9,   1,
+                      3, 10, 5, 0,   2, 0, 0, 0,  0,  0,    0,    0,    2,    9,    1,    6, 12, 6})},
         {"rng", seed(Kind::Rng, {0, 0, 1, 64, 2, 1, 5, 6, 12, 6, 8, 1, 15, 8, 0, 1, 2, 3, 0, 0})},
     };
 }

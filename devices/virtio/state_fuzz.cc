@@ -65,8 +65,8 @@ void change(Bytes& bytes, fuzz::Input& in) {
     const std::uint8_t what = in.byte();
     // Positions count from the end as well: subsections are there.
     const std::size_t position = in.word();
-    const std::size_t at =
-        (what & 0x80) != 0 ? bytes.size() - std::min(position, bytes.size()) : std::min(position, bytes.size());
+    const std::size_t at = (what & 0x80) != 0 ? bytes.size() - std::min(position, bytes.size())
+                                              : std::min(position, bytes.size());
     const auto place = std::span{bytes}.subspan(at);
     const auto put = [&]<class T>(T value) {
         if (place.size() >= sizeof value)

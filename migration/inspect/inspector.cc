@@ -186,8 +186,7 @@ class Inspector {
         head.be(first.version);
         constexpr std::size_t kBefore = 1 + sizeof(std::uint32_t);
         const auto wanted = head.bytes();
-        const auto found =
-            std::search(view_.tail.begin(), view_.tail.end(), wanted.begin(), wanted.end());
+        const auto found = std::search(view_.tail.begin(), view_.tail.end(), wanted.begin(), wanted.end());
         at_ = static_cast<std::size_t>(found - view_.tail.begin());
         if (found == view_.tail.end() || at_ < kBefore)
             return {};

@@ -38,8 +38,8 @@ void hello(std::span<const std::byte> body) {
     Differences found = compare_machines(once->machine, here, name);
     HostState host;
     host.cpu = here.cpu;
-    for (const Differences& more : {compare_machines(here, once->machine, name),
-                                    compare_host(once->machine, here, host)})
+    for (const Differences& more :
+         {compare_machines(here, once->machine, name), compare_host(once->machine, here, host)})
         found.insert(found.end(), more.begin(), more.end());
     accept(found, once->accepted);
     (void)as_error(found);
@@ -155,7 +155,8 @@ MachineDescription sample_machine() {
 std::vector<fuzz::Seed> fuzz::seeds() {
     const PageRun run{RamOffset{kPageSize}, 1};
     const std::uint32_t sum = 5;
-    const Hello hello{kProtocolVersion, kCapabilities, {}, Purpose::Move, sample_machine(), 2, {"machine.memory-size"}};
+    const Hello hello{kProtocolVersion,       kCapabilities, {}, Purpose::Move, sample_machine(), 2,
+                      {"machine.memory-size"}};
     const Differences list{difference(Reason::MachineMemorySize, "memory", {"1", "2"})};
     const std::string_view kernel = "a kernel";
     return {{"hello", seed_of(Message::Hello, encode(hello))},

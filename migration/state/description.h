@@ -17,9 +17,9 @@ struct FieldDescription {
     std::string name;
     std::string type; // "uint32", "buffer", "struct"...
     std::size_t size = 0;
-    std::optional<std::size_t> array_length;  // all elements have this type and `size` each
-    std::optional<std::size_t> index;         // one element of an array of structs
-    std::vector<RecordDescription> structure; // one entry when type is "struct"
+    std::optional<std::size_t> array_length;                 // all elements have this type and `size` each
+    std::optional<std::size_t> index;                        // one element of an array of structs
+    std::vector<RecordDescription> structure;                // one entry when type is "struct"
     bool operator==(const FieldDescription&) const noexcept; // clang 14 crashes when it has to find that out
 };
 

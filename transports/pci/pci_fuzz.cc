@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A hostile driver of a virtio device on the PCI bus: configuration space, BARs, registers, the MSI-X table and
-// doorbells by accesses of every width, in any order; and the device's state as it comes in a stream.
+// A hostile driver of a virtio device on the PCI bus: configuration space, BARs, registers, the MSI-X table
+// and doorbells by accesses of every width, in any order; and the device's state as it comes in a stream.
 #include "transports/pci/driver_support.h"
 #include "vmm/base/fuzz.h"
 
@@ -138,8 +138,9 @@ std::vector<fuzz::Seed> fuzz::seeds() {
         {"msix", seed({6, 0, 1, 1, 0, 7, 1, 16, 0, 0, 11, 8, 2, 0, 8, 0x81})},
         {"intx", seed({6, 1, 7, 1, 16, 0, 0, 11, 8, 2, 0, 8, 0x81})},
         // Sizes of BARs, a BAR elsewhere, the command register, the table, accesses of odd widths.
-        {"registers", seed({5, 1, 0xff, 0xff, 0xff, 0xff, 12, 0x14, 0, 0x84, 5, 1, 0, 0, 0, 0xc1, 10, 6, 4,
-                            6, 0, 1, 1, 0, 3, 8, 0, 4, 1, 2, 3, 4, 3, 12, 0, 3, 1, 0, 0, 2, 20, 0, 1, 0})},
+        {"registers",
+         seed({5, 1, 0xff, 0xff, 0xff, 0xff, 12, 0x14, 0, 0x84, 5, 1,  0, 0, 0, 0xc1, 10, 6, 4,  6, 0, 1,
+               1, 0, 3,    8,    0,    4,    1,  2,    3, 4,    3, 12, 0, 3, 1, 0,    0,  2, 20, 0, 1, 0})},
         {"state", seed({6, 0, 1, 1, 0, 9, 0, 4, 0, 0, 1, 9, 1, 20, 1, 1, 7, 7, 3, 0, 0, 8})},
     };
 }

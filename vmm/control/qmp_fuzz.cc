@@ -17,7 +17,8 @@ void request(const std::string& text) {
     const Json parsed = parse_json(text);
     if (parsed.is_discarded())
         return;
-    fuzz::require(parse_json(json_text(parsed, {.ascii = true})) == parsed, "an answer repeats what was read");
+    fuzz::require(parse_json(json_text(parsed, {.ascii = true})) == parsed,
+                  "an answer repeats what was read");
     if (!parsed.is_object())
         return;
     migration::Parameters parameters;

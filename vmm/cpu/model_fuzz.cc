@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A processor model as `--cpu FILE` and the notes of a saved state have it: read, written again, compared with
-// a host's, and narrowed.
+// A processor model as `--cpu FILE` and the notes of a saved state have it: read, written again, compared
+// with a host's, and narrowed.
 #include "vmm/base/fuzz.h"
 #include "vmm/cpu/model_file.h"
 #include "vmm/cpu/portability.h"

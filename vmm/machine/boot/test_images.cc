@@ -49,8 +49,8 @@ Bytes compress_xz(std::span<const std::byte> bytes) {
     Bytes out(::lzma_stream_buffer_bound(bytes.size()));
     std::size_t size = 0;
     expect(::lzma_easy_buffer_encode(
-                1, LZMA_CHECK_CRC32, nullptr, reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                bytes.size(), reinterpret_cast<std::uint8_t*>(out.data()), &size, out.size()) == LZMA_OK);
+               1, LZMA_CHECK_CRC32, nullptr, reinterpret_cast<const std::uint8_t*>(bytes.data()),
+               bytes.size(), reinterpret_cast<std::uint8_t*>(out.data()), &size, out.size()) == LZMA_OK);
     out.resize(size);
     return out;
 }
