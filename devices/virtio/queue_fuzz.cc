@@ -175,7 +175,7 @@ class Driver {
         core_.set_queue_size(queue, in_.word());
         core_.set_queue_addresses(queue, {address(), address(), address()});
         core_.enable_queue(queue);
-        core_.set_queue_select(in_.word());
+        core_.set_queue_select(in_.word() % VIRTIO_QUEUE_MAX); // as transports keep it
         core_.set_driver_features(in_.number<std::uint64_t>());
     }
 
