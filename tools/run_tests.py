@@ -61,8 +61,8 @@ def meson_test(folder, *which):
 
 
 def unit_tests(folder, prefix, emulated=True):
-    """Runs the Catch2 tests; each executable counts once for every test case in it that ran. Those that want a KVM, where there is
-    none, run on an emulated host if `emulated`, and are left out otherwise."""
+    """Runs the unit tests; an executable of Catch2 counts once for every test case in it that ran, another one, as a fuzz target, once. Those
+    that want a KVM, where there is none, run on an emulated host if `emulated`, and are left out otherwise."""
     log = folder / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
     status = meson_test(folder, "--suite", "unit", "--num-processes", "2")

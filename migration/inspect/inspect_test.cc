@@ -8,10 +8,7 @@
 #include "migration/inspect/render.h"
 #include "migration/inspect/values.h"
 #include "migration/inspect/walker.h"
-#include "migration/wire/global_state.h"
-#include "migration/wire/ram_writer.h"
-#include "migration/wire/stream_writer.h"
-#include "migration/wire/test_sections.h"
+#include "migration/wire/sample_stream.h"
 #include "vmm/base/json.h"
 
 #include <catch2/catch.hpp>
@@ -28,20 +25,6 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-class BytesSource : public wire::ByteSource {
-  public:
-    explicit BytesSource(std::span<const std::byte> bytes) : bytes_(bytes) {}
-    Result<std::size_t> read_some(std::span<std::byte> out) override {
-        const std::size_t count = std::min(out.size(), bytes_.size());
-        std::copy_n(bytes_.begin(), count, out.begin());
-        bytes_ = bytes_.subspan(count);
-        return count;
-    }
-
-  private:
-    std::span<const std::byte> bytes_;
-};
-
 View view_of(std::span<const std::byte> bytes, bool pages = false) {
     BytesSource source{bytes};
     auto view = inspect::inspect(source, {.pages = pages});
@@ -49,35 +32,10 @@ View view_of(std::span<const std::byte> bytes, bool pages = false) {
     return std::move(view).value();
 }
 
-struct Content {
-    std::int64_t clock = 2;
-    std::byte page{0xab};
-    DeviceState device = sample_device();
-};
+using Content = SampleContent;
 
 Bytes stream(const Content& content = {}, bool with_sums = false) {
-    const Bytes page(4096, content.page);
-    TestSection<TimerState> timer{TimerState{-5, content.clock}};
-    TestSection<DeviceState> device{content.device, "0000:00:01.0/"};
-    wire::BufferSink buffer;
-    wire::SummingSink sink{buffer};
-    OrderTrace order;
-    wire::StreamWriter writer{sink, &order};
-    wire::RamWriter ram{sink};
-    REQUIRE(writer.begin().ok());
-    REQUIRE(ram.start(3 * 4096).ok());
-    REQUIRE(ram.begin_part().ok());
-    REQUIRE(ram.page(RamOffset{0}, page).ok());
-    REQUIRE(ram.zero_page(RamOffset{4096}).ok());
-    REQUIRE(ram.page(RamOffset{2 * 4096}, page).ok());
-    REQUIRE(ram.end_part().ok());
-    REQUIRE(ram.end().ok());
-    REQUIRE(writer.section(timer).ok());
-    REQUIRE(writer.section(device).ok());
-    wire::GlobalStateSection global{RunState::Running};
-    REQUIRE(writer.section(global).ok());
-    REQUIRE(writer.end(wire::Description::Whole, with_sums ? &sink : nullptr).ok());
-    return buffer.take();
+    return sample_stream(content, with_sums);
 }
 
 std::map<std::string, std::string> values(const View& view, const Section& section) {

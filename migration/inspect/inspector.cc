@@ -185,9 +185,10 @@ class Inspector {
         head.be(first.instance);
         head.be(first.version);
         constexpr std::size_t kBefore = 1 + sizeof(std::uint32_t);
-        const auto found = std::ranges::search(view_.tail, head.bytes());
-        at_ = static_cast<std::size_t>(found.begin() - view_.tail.begin());
-        if (found.empty() || at_ < kBefore)
+        const auto wanted = head.bytes();
+        const auto found = std::search(view_.tail.begin(), view_.tail.end(), wanted.begin(), wanted.end());
+        at_ = static_cast<std::size_t>(found - view_.tail.begin());
+        if (found == view_.tail.end() || at_ < kBefore)
             return {};
         at_ -= kBefore;
         return sections();

@@ -95,6 +95,8 @@ struct EqualField {
     std::string_view name;
     M S::*at;
 };
+template <class S, class M>
+EqualField(std::string_view, M S::*) -> EqualField<S, M>;
 
 // Zeros on the wire, ignored by the reader.
 struct Unused {
@@ -108,12 +110,16 @@ template <class S, class M>
 struct Transient {
     M S::*at;
 };
+template <class S, class M>
+Transient(M S::*) -> Transient<S, M>;
 
 // A named, versioned tail, present when the optional has a value. Name and version are those of Schema<Sub>.
 template <class S, class Sub>
 struct Subsection {
     std::optional<Sub> S::*at;
 };
+template <class S, class Sub>
+Subsection(std::optional<Sub> S::*) -> Subsection<S, Sub>;
 
 template <class S>
 constexpr auto subsections_of() {

@@ -1,155 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "transports/ccw/program_fuzz.h"
+//
+// Hostile channel programs, with the device's state as it comes in a stream among them.
+#include "transports/ccw/hostile_program.h"
+#include "vmm/base/fuzz.h"
 
-#include "transports/ccw/test_support.h"
+#include <random>
 
-#include <algorithm>
-#include <stdexcept>
+using namespace godwit;
 
-namespace godwit::ccw::testing {
-
-namespace {
-
-using virtio::FakeDevice;
-
-// Gives the input away piece by piece, then zeros.
-class Input {
-  public:
-    explicit Input(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-    bool empty() const { return bytes_.empty(); }
-    std::uint8_t byte() {
-        if (bytes_.empty())
-            return 0;
-        const std::uint8_t first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
+std::vector<fuzz::Seed> fuzz::seeds() {
+    // Any bytes are programs: hostile_test.cc runs the same kind.
+    std::vector<Seed> seeds;
+    for (unsigned run = 0; run < 4; ++run) {
+        std::mt19937 random{run};
+        Bytes bytes(100 + random() % 400);
+        for (auto& byte : bytes)
+            byte = static_cast<std::byte>(random());
+        seeds.push_back({"program-" + std::to_string(run), std::move(bytes)});
     }
-    std::uint32_t number(unsigned count) {
-        std::uint32_t value = 0;
-        while (count-- != 0)
-            value = value << 8 | byte();
-        return value;
-    }
-
-  private:
-    std::span<const std::uint8_t> bytes_;
-};
-
-constexpr std::uint32_t kProgram = 0x2000;
-constexpr std::uint32_t kPlaces = 16; // CCWs in the program
-constexpr unsigned kTurns = 4;        // slices that a long program gets
-
-// Mostly commands that exist, addresses that are near, and now and then anything.
-Ccw1 ccw_of(Input& in) {
-    static constexpr std::array<std::uint8_t, 18> kCodes{
-        kCommandNoOp,           kCommandSense,        kCommandTransfer,     kCommandSenseId,
-        CCW_CMD_WRITE_FEAT,     CCW_CMD_READ_FEAT,    CCW_CMD_SET_VQ,       CCW_CMD_WRITE_CONF,
-        CCW_CMD_READ_CONF,      CCW_CMD_WRITE_STATUS, CCW_CMD_READ_VQ_CONF, CCW_CMD_VDEV_RESET,
-        CCW_CMD_SET_IND,        CCW_CMD_SET_CONF_IND, CCW_CMD_READ_STATUS,  CCW_CMD_SET_IND_ADAPTER,
-        CCW_CMD_SET_VIRTIO_REV, kCommandSetByteOrder};
-    Ccw1 ccw;
-    const std::uint8_t choice = in.byte();
-    ccw.cmd_code = choice < 240 ? kCodes[choice % kCodes.size()] : in.byte();
-    ccw.flags = in.byte() & (choice % 7 == 0 ? 0xff : 0xf8);
-    ccw.count = static_cast<std::uint16_t>(choice % 5 == 0 ? in.number(2) : in.byte() % 40);
-    switch (in.byte() % 4) {
-    case 0:
-        ccw.cda = kProgram + in.byte() % kPlaces * kCcwSize; // into the program itself
-        break;
-    case 1:
-        ccw.cda = in.number(4);
-        break;
-    default:
-        ccw.cda = 0x4000 + in.byte() * 8u;
-    }
-    if (ccw.cmd_code == kCommandTransfer && choice % 3 != 0)
-        ccw = {kCommandTransfer, 0, 0, kProgram + in.byte() % kPlaces * kCcwSize};
-    return ccw;
+    return seeds;
 }
 
-// Save, load, save: whatever the driver did, the state is one that a receiver takes.
-void check_state(Subchannel& subchannel) {
-    StateWriter writer{"s390_subch_dev", 1};
-    writer.fields(subchannel.state());
-    SubchannelState loaded;
-    loaded.devno = subchannel.devno();
-    ByteReader in{writer.bytes()};
-    StateReader reader{in, "s390_subch_dev"};
-    if (const Status status = reader.fields(loaded); !status.ok())
-        throw std::runtime_error{status.error().text};
-    if (!(loaded == subchannel.state()))
-        throw std::runtime_error{"the state changed on its way"};
-}
-
-} // namespace
-
-void drive(std::span<const std::uint8_t> bytes) {
-    // No loop runs: turns are taken by hand, so that a run depends on its input alone.
-    const auto loop = must(Loop::create());
-    const auto memory = must(GuestMemory::create(kRam, kRam));
-    Bus mmio{"mmio"};
-    FakeLines lines;
-    FakeBells bells;
-    auto css = must(ChannelSubsystem::create(*loop, mmio, *memory, lines, {kWindow, kIoGsi, kAdapterGsi}));
-    FakeDevice device;
-    virtio::Core core{device, *memory};
-    auto transport = must(VirtioCcw::create(*css, core, bells, 1));
-    auto& subchannel = const_cast<Subchannel&>(transport->subchannel());
-
-    Schib schib;
-    (void)subchannel.store(schib);
-    schib.pmcw.flags = kPmcwEnabled;
-    (void)subchannel.modify(schib);
-
-    Input in{bytes};
-    while (!in.empty()) {
-        const std::uint8_t what = in.byte();
-        for (std::uint32_t at = 0; what % 2 == 0 && at < kPlaces; ++at)
-            must(memory->write(Gpa{kProgram + at * kCcwSize}, to_guest(ccw_of(in))));
-        for (std::uint32_t at = 0; what % 8 == 1 && at < 64; ++at)
-            must(memory->write(Gpa{0x4000u + in.byte()}, in.byte()));
-        std::vector<std::byte> irb;
-        switch (what % 11) {
-        case 0:
-            (void)subchannel.halt();
-            break;
-        case 1:
-            (void)subchannel.clear();
-            break;
-        case 2:
-            (void)subchannel.resume();
-            break;
-        case 3:
-            schib.pmcw.flags = static_cast<std::uint16_t>(in.number(2));
-            (void)subchannel.modify(schib);
-            break;
-        default: {
-            (void)subchannel.test(irb);
-            Orb orb{in.byte(), static_cast<std::uint16_t>(kOrbFormat1 | in.number(2)), 0xff, 0, kProgram};
-            if (what % 13 == 0)
-                orb.cpa = in.number(4);
-            (void)subchannel.start(orb);
-            for (unsigned turn = 0; turn < kTurns; ++turn)
-                subchannel.run();
-        }
-        }
-        check_state(subchannel);
-        if (what % 5 == 0)
-            (void)subchannel.test(irb);
-        transport->notify_queue(what % 3);
-        transport->notify_config();
-    }
-    must(core.pause());
-    StateWriter writer{"virtio-fake", 3};
-    must(core.save(writer));
-    transport.reset();
-}
-
-} // namespace godwit::ccw::testing
-
-// The entry of a fuzzer that brings its own main().
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    godwit::ccw::testing::drive({data, size});
+    ccw::testing::drive(std::as_bytes(std::span{data, size}));
     return 0;
 }

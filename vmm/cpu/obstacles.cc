@@ -45,15 +45,16 @@ class Search {
     void look_at(const CpuidEntry& guest, const CpuidEntry& host) {
         for (const Register reg : kRegisters) {
             const std::uint32_t has = guest.*member_of(reg), gives = host.*member_of(reg);
-            bool differs = false;
+            bool differs = false, told = false; // what is not known
             for (unsigned bit = 0; bit < 32; ++bit) {
                 const bool wanted = (has >> bit & 1) != 0, given = (gives >> bit & 1) != 0;
                 const Kind kind = kind_of(guest.function, guest.index, reg, bit);
                 differs |= kind == Kind::Unknown && wanted != given;
+                told |= kind == Kind::Unknown && wanted;
                 if ((kind == Kind::Feature || kind == Kind::Component) && wanted && !given)
                     add(Obstacle::Kind::Feature, {bit_text(guest.function, guest.index, reg, bit)});
             }
-            if (differs)
+            if (differs && told)
                 add(Obstacle::Kind::LeafDiffers,
                     {fmt::format("leaf {:#x}{} {} = {:#x}", guest.function,
                                  guest.index != 0 ? fmt::format(" subleaf {}", guest.index) : "",

@@ -164,6 +164,17 @@ TEST_CASE("what is unknown is kept only where it is the same", "[cpu]") {
     REQUIRE(*find_leaf(both.cpuid, 0x1a) == CpuidEntry{0x1a, 0, false, 0, 0x9, 0, 0});
 }
 
+TEST_CASE("two hosts that differ in what is unknown can both give what they have in common", "[cpu]") {
+    CpuModel a = server(), b = server();
+    a.cpuid.push_back({0x1a, 0, false, 0x5, 0x9, 0, 0});
+    b.cpuid.push_back({0x1a, 0, false, 0x7, 0x9, 0, 0});
+    const CpuModel both = intersect(a, b).value();
+    REQUIRE(texts(obstacles(both, a)) == std::vector<std::string>{});
+    REQUIRE(texts(obstacles(both, b)) == std::vector<std::string>{});
+    // What a guest was told must read the same.
+    REQUIRE(texts(obstacles(a, b)) == std::vector<std::string>{"leaf 0x1a eax = 0x5"});
+}
+
 TEST_CASE("vendors have nothing in common", "[cpu]") {
     CpuModel other = server();
     find_leaf(other.cpuid, 0)->ebx = 0;

@@ -69,7 +69,7 @@ std::vector<sock_filter> program_of(Role role) {
         std::vector<scmp_arg_cmp> terms;
         for (unsigned i = 0; i < rule.conditions; ++i) {
             const Condition& one = rule.when[i];
-            terms.push_back(SCMP_CMP(one.argument, SCMP_CMP_MASKED_EQ, one.mask, one.value));
+            terms.push_back(scmp_arg_cmp{one.argument, SCMP_CMP_MASKED_EQ, one.mask, one.value});
         }
         const std::uint32_t action =
             rule.refused != 0 ? SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.refused)) : SCMP_ACT_ALLOW;

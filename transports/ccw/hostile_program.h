@@ -4,12 +4,12 @@
 // against a virtio device. Used by the fuzz target and, with a fixed sequence, by the unit tests.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 
 namespace godwit::ccw::testing {
 
 // Throws std::runtime_error when something is not as it must be; a sanitizer sees the rest.
-void drive(std::span<const std::uint8_t> bytes);
+void drive(std::span<const std::byte> bytes);
 
 } // namespace godwit::ccw::testing
